@@ -73,8 +73,9 @@ type Watcher interface {
 
 // Receipt is an archive's promise, as it was given.
 type Receipt struct {
-	ID  string // item id
-	Raw []byte // the answer's JSON, kept as evidence; empty where there is none
+	ID    string // item id
+	State State  // Accepted, or at once Confirmed (node, folder)
+	Raw   []byte // the answer's JSON, kept as evidence; empty where there is none
 }
 
 // State says how safe an item is in one archive.

@@ -1,0 +1,165 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+)
+
+// sealer turns batches into records, one after the other, and keeps them in
+// the outbox.
+type sealer struct {
+	conn   *pgx.Conn
+	key    archive.Key
+	wallet archive.Wallet
+	db     action.Digest
+	schema action.Digest
+	chain  Chain
+	floors floors
+	ack    func(action.LSN)
+	stored func()        // called when the outbox has a new record
+	spare  chan<- []byte // takes back the memory of batches
+}
+
+// run seals until batches is closed or ctx ends.
+func (s *sealer) run(ctx context.Context, batches <-chan batch) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b, ok := <-batches:
+			if !ok {
+				return nil
+			}
+			if err := s.take(ctx, b); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *sealer) take(ctx context.Context, b batch) error {
+	if b.body != nil {
+		if err := s.seal(ctx, b); err != nil {
+			return err
+		}
+		s.stored()
+	}
+	// Durable: everything up to here is in the outbox. A crash before the
+	// server hears it makes it send again what the chain already has.
+	s.ack(b.to)
+	return nil
+}
+
+func (s *sealer) seal(ctx context.Context, b batch) error {
+	if b.part == (Part{}) {
+		if err := s.appendFloors(ctx, &b); err != nil {
+			return err
+		}
+	}
+	h := archive.Header{
+		Type: archive.TypeActions, DB: s.db, Epoch: s.chain.Epoch, Seq: s.chain.Seq + 1, Prev: s.chain.Digest,
+		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.schema,
+	}
+	record, err := archive.Seal(s.key, h, b.body)
+	if err != nil {
+		return err
+	}
+	select {
+	case s.spare <- b.body:
+	default:
+	}
+	item, err := archive.Wrap(s.wallet, &record, b.actions)
+	if err != nil {
+		return fmt.Errorf("wrap record %d: %w", h.Seq, err)
+	}
+	next := s.chain
+	next.Seq, next.Digest, next.End, next.Part, next.Clock = h.Seq, record.Digest, h.To, b.part, b.clock
+	if err := insertRecord(ctx, s.conn, next, item, h.Txs); err != nil {
+		return err
+	}
+	s.chain = next
+	return nil
+}
+
+// insertRecord makes a record durable: outbox and chain in one statement.
+func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item, txs int) error {
+	var part *string
+	if c.Part != (Part{}) {
+		lsn := c.Part.LSN.String()
+		part = &lsn
+	}
+	tag, err := conn.Exec(ctx, `WITH moved AS (
+			UPDATE pgbridge.chain SET seq = $2, digest = $3, end_lsn = $4::text::pg_lsn, part_lsn = $5::text::pg_lsn, parts = $6, part_rows = $7, clock = $8
+			WHERE writer = $9 AND epoch = $1 AND seq = $2::bigint - 1 RETURNING 1)
+		INSERT INTO pgbridge.outbox (epoch, seq, digest, end_lsn, item_id, item, txs)
+		SELECT $1, $2, $3, $4::text::pg_lsn, $10, $11, $12 FROM moved`,
+		int64(c.Epoch), int64(c.Seq), c.Digest.String(), c.End.String(), part, c.Part.Parts, c.Part.Rows, c.Clock.String(), c.Writer.String(),
+		item.ID, item.Bytes, txs)
+	if err != nil {
+		return fmt.Errorf("put record %d into the outbox: %w", c.Seq, err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("put record %d into the outbox: the chain is not at record %d: is another pgbridge run at work on this database?", c.Seq, c.Seq-1)
+	}
+	return nil
+}
+
+// floors are the last values of the sequences as they were last published.
+type floors map[string]string
+
+// appendFloors adds a line with the sequences that have moved. They are read
+// after the transactions of the batch were committed, so every value that these
+// drew is covered.
+func (s *sealer) appendFloors(ctx context.Context, b *batch) error {
+	moved, err := s.floors.moved(ctx, s.conn)
+	if err != nil || len(moved) == 0 {
+		return err
+	}
+	b.body = appendFloors(b.body, action.Tx{LSN: b.to, At: b.at, Clock: b.clock}, moved)
+	b.txs++
+	return nil
+}
+
+// appendFloors appends the line that sets sequences.
+func appendFloors(body []byte, tx action.Tx, moved [][2]string) []byte {
+	var line action.Body
+	line.Begin(tx)
+	shape := action.NewSequences()
+	for _, m := range moved {
+		line.Row(shape, [][]byte{[]byte(m[0]), []byte(m[1])})
+	}
+	line.End()
+	return append(body, line.Bytes()...)
+}
+
+// moved returns the sequences whose value is not the one published last, and
+// takes the new ones as published.
+func (f floors) moved(ctx context.Context, conn *pgx.Conn) ([][2]string, error) {
+	rows, err := conn.Query(ctx, `SELECT schemaname, sequencename, last_value FROM pg_sequences
+		WHERE last_value IS NOT NULL AND schemaname NOT IN ('pgbridge', 'pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp\_%'
+		ORDER BY 1, 2`)
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	var moved [][2]string
+	var name action.Name
+	var value int64
+	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &value}, func() error {
+		sequence, text := name.String(), strconv.FormatInt(value, 10)
+		if f[sequence] != text {
+			moved = append(moved, [2]string{sequence, text})
+			f[sequence] = text
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	return moved, nil
+}
