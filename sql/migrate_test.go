@@ -1,0 +1,110 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestMigrate(t *testing.T) {
+	_, conn := newDatabase(t)
+	if ok, err := Installed(t.Context(), conn); ok || err != nil {
+		t.Fatalf("before: Installed = %v, %v, want false", ok, err)
+	}
+	for range 2 {
+		if err := Migrate(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ok, err := Installed(t.Context(), conn); !ok || err != nil {
+		t.Errorf("after: Installed = %v, %v, want true", ok, err)
+	}
+	if got := queryText(t, conn, "SELECT string_agg(version::text, ' ') FROM pgbridge.migration"); got != "1" {
+		t.Errorf("versions in pgbridge.migration: got %s, want 1", got)
+	}
+}
+
+func TestMigrateTwiceAtOnce(t *testing.T) {
+	name, _ := newDatabase(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		conn := connect(t, urlFor("postgres", name))
+		wg.Go(func() {
+			if err := Migrate(t.Context(), conn); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A migration that fails leaves nothing; the ones before it stay.
+func TestMigrateIsWholeOrNothing(t *testing.T) {
+	_, conn := newDatabase(t)
+	broken := append(migrations[:1:1],
+		migration{2, "0002_good.sql", "CREATE TABLE pgbridge.good ()"},
+		migration{3, "0003_bad.sql", "CREATE TABLE pgbridge.bad (); SELECT 1/0"})
+	err := migrate(t.Context(), conn, broken)
+	if err == nil || !strings.Contains(err.Error(), "0003_bad.sql") {
+		t.Fatalf("got error %v, want one that names 0003_bad.sql", err)
+	}
+	got := queryText(t, conn, "SELECT concat(to_regclass('pgbridge.good'), ' ', to_regclass('pgbridge.bad'))")
+	if got != "pgbridge.good " {
+		t.Errorf("tables left: %q, want only pgbridge.good", got)
+	}
+	broken[2].text = "CREATE TABLE pgbridge.bad ()"
+	if err := migrate(t.Context(), conn, broken); err != nil {
+		t.Errorf("after the repair: %v", err)
+	}
+
+	if err := Migrate(t.Context(), conn); !errors.Is(err, ErrNewer) {
+		t.Errorf("Migrate of a newer schema: got %v, want ErrNewer", err)
+	}
+	if _, err := Installed(t.Context(), conn); !errors.Is(err, ErrNewer) {
+		t.Errorf("Installed with a newer schema: got %v, want ErrNewer", err)
+	}
+	mustExec(t, conn, "DELETE FROM pgbridge.migration WHERE version = 2")
+	if _, err := Installed(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "changed by hand") {
+		t.Errorf("Installed with a hole: got %v, want an error", err)
+	}
+}
+
+func TestMigrateWithoutSuperuser(t *testing.T) {
+	name, admin := newDatabase(t)
+	role := newRole(t, admin, "LOGIN")
+	conn := connect(t, urlFor(role, name))
+	if err := Migrate(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "GRANT CREATE ON DATABASE") {
+		t.Errorf("without CREATE: got %v, want an error that says what to grant", err)
+	}
+	mustExec(t, admin, "GRANT CREATE ON DATABASE "+pgx.Identifier{name}.Sanitize()+" TO "+pgx.Identifier{role}.Sanitize())
+	if err := Migrate(t.Context(), conn); err != nil {
+		t.Errorf("with CREATE: %v", err)
+	}
+	other := connect(t, urlFor(newRole(t, admin, "LOGIN"), name))
+	if _, err := other.Exec(t.Context(), "SELECT FROM pgbridge.outbox"); err == nil {
+		t.Error("another role reads pgbridge.outbox, want permission denied")
+	}
+}
+
+func TestMigrateRefusesAForeignSchema(t *testing.T) {
+	_, conn := newDatabase(t)
+	mustExec(t, conn, "CREATE SCHEMA pgbridge")
+	if err := Migrate(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "not made by pgbridge") {
+		t.Errorf("got %v, want an error that says the schema is not ours", err)
+	}
+}
+
+func TestMigrateStopsWithItsContext(t *testing.T) {
+	name, conn := newDatabase(t)
+	holder := connect(t, urlFor("postgres", name))
+	mustExec(t, holder, "SELECT pg_advisory_lock($1)", migrationLock)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Migrate(ctx, conn); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
