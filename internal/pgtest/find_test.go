@@ -1,0 +1,83 @@
+package pgtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fake makes a folder with programs that say they are of a version.
+func fake(t *testing.T, version string, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		script := fmt.Sprintf("#!/bin/sh\necho '%s (PostgreSQL) %s'\n", name, version)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestFindClient(t *testing.T) {
+	dir16, dir18 := fake(t, "16.14", "client"), fake(t, "18beta2 (Debian 18~beta2-1)", "client")
+	tests := []struct {
+		name, beside, path string
+		server             int
+		want               string
+	}{
+		{"the nearest wins", dir18, dir16, 15, dir16},
+		{"an older one is no use", dir18, dir16, 17, dir18},
+		{"beside the server", dir16, "", 16, dir16},
+		{"none is new enough", dir16, dir18, 19, "the newest is of version 18, the server is 19"},
+		{"none at all", "", "", 15, "install the clients of PostgreSQL 15"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv(envClientDir, "")
+			t.Setenv("PATH", test.path)
+			got, err := findClient("client", test.beside, test.server)
+			if err != nil {
+				got = err.Error()
+			}
+			if got != filepath.Join(test.want, "client") && (err == nil || !strings.Contains(got, test.want)) {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+	t.Run("a folder that was named is the only one", func(t *testing.T) {
+		t.Setenv(envClientDir, dir18)
+		t.Setenv("PATH", dir16)
+		if got, err := findClient("client", dir16, 16); err != nil || got != filepath.Join(dir18, "client") {
+			t.Errorf("got %s, %v, want %s", got, err, dir18)
+		}
+	})
+}
+
+func TestFindSource(t *testing.T) {
+	dir16 := fake(t, "16.14", "postgres")
+	tests := []struct{ name, postgres, binDir, path, want string }{
+		{"a folder that was named", "", dir16, "", dir16},
+		{"PATH", "binaries", "", dir16, dir16},
+		{"a folder without a server", "", t.TempDir(), "", envBinDir},
+		{"a word nobody knows", "podman", "", "", `is "podman"`},
+		{"docker without an engine", "docker", "", "", "no engine answers"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv(envPostgres, test.postgres)
+			t.Setenv(envBinDir, test.binDir)
+			t.Setenv("PATH", test.path)
+			t.Setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+			got, err := findSource(t.Context())
+			if err != nil {
+				got.bin = err.Error()
+			}
+			if !strings.Contains(got.bin, test.want) || err == nil && got.major != 16 {
+				t.Errorf("got %+v, %v, want %s", got, err, test.want)
+			}
+		})
+	}
+}
