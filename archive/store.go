@@ -96,6 +96,9 @@ func (s State) String() string {
 // Errors of Put and Get that callers branch on.
 var (
 	ErrNotFound = errors.New("not in this archive")
+	// ErrForged: the archive served something that is not the record it was
+	// listed as. Anyone can post such an item: it proves nothing.
+	ErrForged = errors.New("not the record it claims to be")
 	// ErrMaybe: the archive may or may not have the item (202, 201 without a
 	// receipt, a timeout after the body was sent): ask Status, then decide.
 	ErrMaybe = errors.New("the archive may have the item: its answer is no proof")

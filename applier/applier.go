@@ -1,0 +1,198 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Applier follows the writers of one database. Its fields are set before Run
+// and not changed.
+type Applier struct {
+	// Connect opens a connection with the session settings pinned.
+	Connect func(context.Context) (*pgx.Conn, error)
+	Archive Archive
+	DB      action.Digest
+	Genesis sql.Genesis
+	// ToEnd: return when the archives hold no later record, instead of waiting
+	// for one.
+	ToEnd bool
+	// Progress, when set, is called after every commit.
+	Progress func(Report)
+	Log      *slog.Logger // nil discards
+}
+
+// Report is how far one writer is after a commit.
+type Report struct {
+	sql.Progress
+	Records int   // applied since Run began
+	Bytes   int64 // of their bodies
+}
+
+// groupSize is how much, in bytes of bodies, is applied in one target
+// transaction while catching up.
+const groupSize = 8 << 20
+
+// Run applies until ctx ends, the end is reached, or something breaks; then it
+// returns, and starting again is the recovery. A *ForkError, a *Stuck, a *Hole
+// (to the end) and ErrUnknown need a person.
+func (a *Applier) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range a.Genesis.Writers {
+		group.Go(func() error { return a.follow(ctx, w) })
+	}
+	return group.Wait()
+}
+
+// follow applies the chain of one writer.
+func (a *Applier) follow(ctx context.Context, w action.Writer) error {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := openSession(ctx, conn, w); err != nil {
+		return err
+	}
+	at, found, err := sql.LoadProgress(ctx, conn, w)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("no progress of writer %s: run pgbridge init --join %s", w, a.DB)
+	}
+
+	records := make(chan opened)
+	feed := newFeed()
+	from := &source{
+		archive: a.Archive, db: a.DB, writer: w, at: cursorAt(at), out: records, feed: feed, toEnd: a.ToEnd,
+		log: a.logger(), known: map[uint64][]archive.Ref{},
+	}
+	to := newTarget(conn, at)
+	if err := a.unfinished(ctx, to); err != nil {
+		return err
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	if !a.ToEnd {
+		group.Go(func() error { return feed.run(gctx, a.Archive, a.DB, w) })
+	}
+	group.Go(func() error { return from.run(gctx) })
+	group.Go(func() error { return a.applyAll(gctx, to, records) })
+	return a.keep(ctx, group.Wait())
+}
+
+// unfinished prepares to for a copy of the initial rows that is not over.
+func (a *Applier) unfinished(ctx context.Context, to *target) error {
+	d, err := sql.LoadDatabase(ctx, to.conn)
+	if err != nil || d.Stage != sql.StageCopy {
+		return err
+	}
+	to.finish = func(ctx context.Context) error { return finishCopy(ctx, to.conn, a.Genesis) }
+	return nil
+}
+
+// applyAll applies what the source delivers, as much at once as is there.
+func (a *Applier) applyAll(ctx context.Context, to *target, records <-chan opened) error {
+	var report Report
+	for {
+		group, ok := take(ctx, records)
+		if !ok {
+			return a.ended(ctx, to)
+		}
+		if err := to.apply(ctx, group); err != nil {
+			return err
+		}
+		for _, r := range group {
+			report.Records++
+			report.Bytes += int64(len(r.body))
+		}
+		report.Progress = to.pos
+		if a.Progress != nil {
+			a.Progress(report)
+		}
+	}
+}
+
+// take waits for a record and adds those that are there already.
+func take(ctx context.Context, records <-chan opened) (group []opened, ok bool) {
+	var r opened
+	select {
+	case r, ok = <-records:
+	case <-ctx.Done():
+	}
+	if !ok {
+		return nil, false
+	}
+	group = append(group, r)
+	for size := len(r.body); size < groupSize; size += len(r.body) {
+		select {
+		case r, ok = <-records:
+			if !ok {
+				return group, true
+			}
+			group = append(group, r)
+		default:
+			return group, true
+		}
+	}
+	return group, true
+}
+
+// ended is called when no record will come any more.
+func (a *Applier) ended(ctx context.Context, to *target) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if to.tx != nil {
+		return errors.Join(fmt.Errorf("the chain ends inside of a transaction, after record %d", to.at.seq), to.rollback(ctx))
+	}
+	if to.finish != nil {
+		return fmt.Errorf("the chain ends inside of the initial copy, after record %d", to.at.seq)
+	}
+	return nil
+}
+
+// keep writes down what a person has to look at before it is returned.
+func (a *Applier) keep(ctx context.Context, err error) error {
+	var stuck *Stuck
+	if !errors.As(err, &stuck) {
+		return err
+	}
+	conn, connErr := a.Connect(ctx)
+	if connErr != nil {
+		return errors.Join(err, connErr)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return errors.Join(err, quarantine(ctx, conn, stuck))
+}
+
+func quarantine(ctx context.Context, conn *pgx.Conn, s *Stuck) error {
+	var state *string
+	var pgErr *pgconn.PgError
+	if errors.As(s.Err, &pgErr) {
+		state = &pgErr.Code
+	}
+	_, err := conn.Exec(ctx, `INSERT INTO pgbridge.quarantine (writer, epoch, seq, tx, sqlstate, error) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (writer, epoch, seq, tx) DO UPDATE SET sqlstate = excluded.sqlstate, error = excluded.error, found_at = clock_timestamp()`,
+		s.Writer.String(), int64(s.Epoch), int64(s.Seq), s.Tx, state, s.Err.Error())
+	if err != nil {
+		return fmt.Errorf("write quarantine: %w", err)
+	}
+	return nil
+}
+
+func (a *Applier) logger() *slog.Logger {
+	if a.Log != nil {
+		return a.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}

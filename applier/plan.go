@@ -1,0 +1,189 @@
+package applier
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgbridge/pgbridge/action"
+)
+
+// plan is how the rows of one shape are applied to one table: positions of
+// values, and statements. Values arrive as arrays of text, one per column, and
+// are cast by the server, whose own text they are.
+type plan struct {
+	shape *action.Shape
+	table *table
+	// key holds the positions, in a row, of the values of table.key; nil when
+	// the shape cannot be keyed by it.
+	key []int
+	// newKey holds the positions of the values that table.key is set to; nil
+	// when the shape leaves the key alone.
+	newKey []int
+	// keyColumns and keyAt are what the statement finds rows by: table.key
+	// where possible, else all of shape.Key.
+	keyColumns []string
+	keyAt      []int
+	params     []int // positions of the statement's parameters
+	sql        string
+}
+
+func newPlan(s *action.Shape, t *table) *plan {
+	p := &plan{shape: s, table: t}
+	if s.Op == action.Insert {
+		p.key = positions(t.key, s.Set, 0)
+		p.sql = "COPY " + t.name.SQL() + " (" + columnList("", s.Set) + ") FROM STDIN"
+		return p
+	}
+	p.key = positions(t.key, s.Key, 0)
+	p.keyColumns, p.keyAt = t.key, p.key
+	if p.key == nil {
+		p.keyColumns, p.keyAt = s.Key, positions(s.Key, s.Key, 0)
+	}
+	if s.Op == action.Update && slices.ContainsFunc(t.key, func(c string) bool { return slices.Contains(s.Set, c) }) {
+		p.newKey = make([]int, len(t.key))
+		for i, c := range t.key {
+			if at := slices.Index(s.Set, c); at >= 0 {
+				p.newKey[i] = len(s.Key) + at
+			} else {
+				p.newKey[i] = p.keyAt[min(i, len(p.keyAt)-1)]
+			}
+		}
+	}
+	p.params = slices.Clone(p.keyAt)
+	for i := range s.Set {
+		p.params = append(p.params, len(s.Key)+i)
+	}
+	p.sql = p.statement()
+	return p
+}
+
+// positions finds each of want in columns; nil when one is missing or none is wanted.
+func positions(want, columns []string, offset int) []int {
+	if len(want) == 0 {
+		return nil
+	}
+	at := make([]int, len(want))
+	for i, c := range want {
+		if at[i] = slices.Index(columns, c); at[i] < 0 {
+			return nil
+		}
+		at[i] += offset
+	}
+	return at
+}
+
+// keyed tells whether rows are found by a unique key.
+func (p *plan) keyed() bool { return p.key != nil || len(p.keyColumns) < len(p.table.columns) }
+
+// statement writes UPDATE or DELETE. Parameters: an array of text per key
+// column, then one per set column.
+func (p *plan) statement() string {
+	switch {
+	case p.shape.Op == action.Delete && p.keyed():
+		return "DELETE FROM " + p.table.name.SQL() + " t USING " + p.source() + " WHERE " + p.match()
+	case p.shape.Op == action.Delete:
+		return p.deleteWhole()
+	case len(p.shape.Set) == 0:
+		return ""
+	case slices.ContainsFunc(p.shape.Set, func(c string) bool { return p.table.always[c] }):
+		return p.rewrite()
+	case p.keyed():
+		return "UPDATE " + p.table.name.SQL() + " t SET " + p.assignments() + " FROM " + p.source() + " WHERE " + p.match()
+	}
+	return p.updateWhole()
+}
+
+// The columns of source: names that no table has.
+const (
+	keyPrefix = "pgbridge_key"
+	setPrefix = "pgbridge_set"
+)
+
+// source is the rows of the parameters, each value cast to its column's type.
+func (p *plan) source() string {
+	var params, names, casts []string
+	add := func(prefix string, columns []string) {
+		for i, c := range columns {
+			name := prefix + strconv.Itoa(i)
+			params = append(params, "$"+strconv.Itoa(len(params)+1)+"::text[]")
+			names = append(names, name)
+			casts = append(casts, "u."+name+"::"+p.table.types[c]+" AS "+name)
+		}
+	}
+	add(keyPrefix, p.keyColumns)
+	if p.shape.Op == action.Update {
+		add(setPrefix, p.shape.Set)
+	}
+	return "(SELECT " + strings.Join(casts, ", ") + " FROM unnest(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")) v"
+}
+
+func (p *plan) match() string {
+	var b []string
+	for i, c := range p.keyColumns {
+		b = append(b, "t."+action.QuoteIdent(c)+" = v."+keyPrefix+strconv.Itoa(i))
+	}
+	return strings.Join(b, " AND ")
+}
+
+func (p *plan) assignments() string {
+	var b []string
+	for i, c := range p.shape.Set {
+		b = append(b, action.QuoteIdent(c)+" = v."+setPrefix+strconv.Itoa(i))
+	}
+	return strings.Join(b, ", ")
+}
+
+// whole is the text of a whole row, which is how rows without a key are told
+// apart: exact for every type, also those without equality, and NULL is a value.
+func whole(values []string) string { return "ROW(" + strings.Join(values, ", ") + ")::text" }
+
+func (p *plan) wholeOfTable() string {
+	return whole(strings.Split(columnList("t.", p.keyColumns), ", "))
+}
+
+func (p *plan) wholeOfSource() string {
+	var values []string
+	for i := range p.keyColumns {
+		values = append(values, "v."+keyPrefix+strconv.Itoa(i))
+	}
+	return whole(values)
+}
+
+// deleteWhole deletes as many of equal rows as are named, no more.
+func (p *plan) deleteWhole() string {
+	return "WITH gone AS (SELECT " + p.wholeOfSource() + " AS w, count(*) AS n FROM " + p.source() + " GROUP BY 1), " +
+		"here AS (SELECT t.tableoid AS o, t.ctid AS c, " + p.wholeOfTable() + " AS w, row_number() OVER (PARTITION BY " + p.wholeOfTable() + ") AS i FROM " + p.table.name.SQL() + " t) " +
+		"DELETE FROM " + p.table.name.SQL() + " t USING here h JOIN gone g ON g.w = h.w AND h.i <= g.n WHERE t.tableoid = h.o AND t.ctid = h.c"
+}
+
+// updateWhole updates one of the rows that equal the old one. One row a statement.
+func (p *plan) updateWhole() string {
+	return "WITH one AS (SELECT t.tableoid AS o, t.ctid AS c, v.* FROM " + p.table.name.SQL() + " t, " + p.source() +
+		" WHERE " + p.wholeOfTable() + " = " + p.wholeOfSource() + " LIMIT 1) " +
+		"UPDATE " + p.table.name.SQL() + " t SET " + p.assignments() + " FROM one v WHERE t.tableoid = v.o AND t.ctid = v.c"
+}
+
+// rewrite replaces the row instead of updating it: the only way to give a
+// GENERATED ALWAYS identity column a value. One row a statement.
+func (p *plan) rewrite() string {
+	var values []string
+	for _, c := range p.table.columns {
+		if i := slices.Index(p.shape.Set, c); i >= 0 {
+			values = append(values, "o."+setPrefix+strconv.Itoa(i))
+			continue
+		}
+		values = append(values, "o."+action.QuoteIdent(c))
+	}
+	find := p.match()
+	if !p.keyed() {
+		find = "(t.tableoid, t.ctid) = (SELECT t.tableoid, t.ctid FROM " + p.table.name.SQL() + " t WHERE " + p.wholeOfTable() + " = " + p.wholeOfSource() + " LIMIT 1)"
+	}
+	return "WITH o AS (DELETE FROM " + p.table.name.SQL() + " t USING " + p.source() + " WHERE " + find + " RETURNING t.*, v.*) " +
+		"INSERT INTO " + p.table.name.SQL() + " (" + columnList("", p.table.columns) + ") OVERRIDING SYSTEM VALUE SELECT " + strings.Join(values, ", ") + " FROM o"
+}
+
+// single tells whether the statement takes one row at a time.
+func (p *plan) single() bool {
+	return p.shape.Op == action.Update && (!p.keyed() || slices.ContainsFunc(p.shape.Set, func(c string) bool { return p.table.always[c] }))
+}

@@ -1,0 +1,57 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgbridge/pgbridge/action"
+)
+
+// openSession makes conn the session that applies the records of w: triggers
+// and foreign keys do not act again, commits do not wait for the disk (progress
+// is lost with the data), and what it writes is marked as not of this database.
+func openSession(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
+	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil {
+		return fmt.Errorf("open session to apply: %w: the role must be superuser, or: GRANT SET ON PARAMETER session_replication_role TO it", err)
+	}
+	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+		return fmt.Errorf("open session to apply: %w", err)
+	}
+	return openOrigin(ctx, conn, w)
+}
+
+// openOrigin begins to work under a replication origin, by which capture knows
+// an echo. A role that may not do so may still apply to a database that
+// publishes nothing.
+func openOrigin(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
+	name := "pgbridge_" + w.String()[:16]
+	_, err := conn.Exec(ctx, `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`, name)
+	if err == nil {
+		_, err = conn.Exec(ctx, `SELECT pg_replication_origin_session_setup($1)`, name)
+	}
+	var pgErr *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &pgErr) && pgErr.Code == "55006": // object_in_use
+		return fmt.Errorf("open origin %s: %w: is another pgbridge run at work on this database?", name, err)
+	case errors.As(err, &pgErr) && pgErr.Code == "42501": // insufficient_privilege
+		return originNeeded(ctx, conn, err)
+	}
+	return fmt.Errorf("open origin %s: %w", name, err)
+}
+
+func originNeeded(ctx context.Context, conn *pgx.Conn, cause error) error {
+	var publishes bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pgbridge.chain)").Scan(&publishes); err != nil {
+		return fmt.Errorf("look for a chain: %w", err)
+	}
+	if !publishes {
+		return nil
+	}
+	return fmt.Errorf("open origin: %w: GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO the role", cause)
+}

@@ -1,0 +1,213 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// begin opens the target transaction. Constraints are not deferred: under
+// session_replication_role = replica the deferrable ones are not checked at all.
+func (t *target) begin(ctx context.Context) error {
+	tx, err := t.conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	t.tx = tx
+	return nil
+}
+
+// commit writes the progress and commits: both, or neither.
+func (t *target) commit(ctx context.Context) error {
+	if err := sql.SaveProgress(ctx, t.conn, t.pos); err != nil {
+		return err
+	}
+	err := t.tx.Commit(ctx)
+	t.tx = nil
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (t *target) rollback(ctx context.Context) error {
+	if t.tx == nil {
+		return nil
+	}
+	err := t.tx.Rollback(ctx)
+	t.tx = nil
+	if err != nil {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// truncate empties the collected tables with one statement, as the source did:
+// without CASCADE, because the record names every table that was emptied.
+func (t *target) truncate(ctx context.Context) error {
+	if len(t.truncates) == 0 {
+		return nil
+	}
+	if err := t.flushAll(ctx); err != nil {
+		return err
+	}
+	var names []string
+	restart := ""
+	for _, s := range t.truncates {
+		names = append(names, s.Table.SQL())
+		if s.Restart {
+			restart = " RESTART IDENTITY"
+		}
+	}
+	t.truncates = t.truncates[:0]
+	if _, err := t.conn.Exec(ctx, "TRUNCATE "+strings.Join(names, ", ")+restart); err != nil {
+		return fmt.Errorf("apply truncate of %s: %w", strings.Join(names, ", "), err)
+	}
+	return nil
+}
+
+// raise moves sequences to at least the given values, in their own direction.
+const raise = `SELECT setval(c.oid, f.value) FROM unnest($1::text[], $2::text[], $3::int8[]) f (schema, name, value)
+	JOIN pg_namespace n ON n.nspname = f.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = f.name AND c.relkind = 'S'
+	JOIN pg_sequence s ON s.seqrelid = c.oid
+	WHERE CASE WHEN s.seqincrement > 0 THEN coalesce(pg_sequence_last_value(c.oid) < f.value, true) ELSE coalesce(pg_sequence_last_value(c.oid) > f.value, true) END`
+
+// sequences applies a run of floors. It is outside of transactions by nature;
+// doing it twice is harmless.
+func (t *target) sequences(ctx context.Context) error {
+	var schemas, names, values []string
+	for t.reader.Row() {
+		v := t.reader.Values()
+		text, _ := v[0].Text()
+		name, err := action.ParseName(text)
+		if err != nil {
+			return err
+		}
+		value, _ := v[1].Text()
+		schemas, names, values = append(schemas, name.Schema), append(names, name.Name), append(values, value)
+	}
+	if _, err := t.conn.Exec(ctx, raise, schemas, names, values); err != nil {
+		return fmt.Errorf("set sequences: %w", err)
+	}
+	return nil
+}
+
+// exact replays records transaction by transaction, in the order of the source.
+func (t *target) exact(ctx context.Context, records []opened) error {
+	t.resetNets()
+	for i := range records {
+		if err := t.exactRecord(ctx, &records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *target) exactRecord(ctx context.Context, r *opened) error {
+	skip, err := t.enter(r)
+	if err != nil {
+		return err
+	}
+	t.reader.Reset(r.body)
+	n := 0
+	for ; t.reader.Tx(); n++ {
+		if n < skip {
+			continue
+		}
+		if err := t.exactTx(ctx, r, n); err != nil {
+			if t.hopeless(ctx, err) {
+				return err
+			}
+			return &Stuck{Writer: r.Header.Writer, Epoch: r.Header.Epoch, Seq: r.Header.Seq, Tx: n, LSN: t.reader.Head().LSN, Err: err}
+		}
+	}
+	return t.ended(r, n)
+}
+
+func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
+	if t.tx == nil {
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
+	}
+	for t.reader.Action() {
+		if err := t.exactAction(ctx, t.reader.Shape()); err != nil {
+			return errors.Join(err, t.rollback(ctx))
+		}
+	}
+	if err := errors.Join(t.reader.Err(), t.truncate(ctx)); err != nil {
+		return errors.Join(err, t.rollback(ctx))
+	}
+	if t.reader.More() {
+		return nil
+	}
+	t.applied(r, i+1)
+	return t.commit(ctx)
+}
+
+func (t *target) exactAction(ctx context.Context, s *action.Shape) error {
+	if s.Op == action.Truncate {
+		t.truncates = append(t.truncates, s)
+		return nil
+	}
+	if err := t.truncate(ctx); err != nil {
+		return err
+	}
+	if s.Op == action.Sequences {
+		return t.sequences(ctx)
+	}
+	p, err := t.plan(ctx, s)
+	if err != nil {
+		return err
+	}
+	for t.reader.Row() {
+		if err := t.one(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stuck: a transaction of the chain cannot be applied here, and will not be
+// skipped. The chain of its writer stops.
+type Stuck struct {
+	Writer action.Writer
+	Epoch  uint32
+	Seq    uint64
+	Tx     int // index in the record
+	LSN    action.LSN
+	Err    error
+}
+
+func (e *Stuck) Error() string {
+	return fmt.Sprintf("writer %s epoch %d record %d transaction %d (commit at %s) cannot be applied: %v", e.Writer, e.Epoch, e.Seq, e.Tx, e.LSN, e.Err)
+}
+
+func (e *Stuck) Unwrap() error { return e.Err }
+
+// hopeless tells whether trying again on this connection is in vain: it is
+// gone, or the same work may succeed after a new start.
+func (t *target) hopeless(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || t.conn.IsClosed() || transient(err)
+}
+
+// transient tells whether the server said that the same work may succeed
+// later: transactions were in each other's way, it is short of something, or
+// it stops.
+func transient(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	switch pgErr.Code[:2] {
+	case "08", "40", "53", "57", "58": // connection, rollback, resources, operator, system
+		return true
+	}
+	return pgErr.Code == "55P03" || pgErr.Code == "25P03" // lock not available; idle in transaction timeout
+}

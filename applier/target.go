@@ -1,0 +1,322 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// opened is a verified record with its body.
+type opened struct {
+	archive.Record
+	body []byte
+}
+
+// target applies the records of one writer to one database, in order.
+type target struct {
+	conn *pgx.Conn
+	pos  sql.Progress // as it will be committed
+	at   cursor       // as far as was read
+	// finish is called before the first transaction that is not part of the
+	// initial copy; nil when the copy is over.
+	finish func(context.Context) error
+
+	w      writer
+	tables tables
+	plans  map[*action.Shape]*plan
+	reader action.Reader
+	nets   map[*table]*net
+	active []*net
+	tx     pgx.Tx // open between the parts of a huge transaction
+	// truncates are the tables of truncates that follow each other.
+	truncates []*action.Shape
+}
+
+func newTarget(conn *pgx.Conn, pos sql.Progress) *target {
+	return &target{
+		conn: conn, pos: pos, at: cursorAt(pos), w: writer{conn: conn}, tables: tables{conn: conn},
+		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{},
+	}
+}
+
+// errOrdered: the group must be replayed transaction by transaction.
+var errOrdered = errors.New("order can be seen here")
+
+// apply applies records that follow each other, as one group if it can, and
+// transaction by transaction if not. When it returns nil everything is
+// committed, but for a transaction whose next part is not among the records.
+func (t *target) apply(ctx context.Context, records []opened) error {
+	for len(records) > 0 && t.finish != nil {
+		n := t.copies(records)
+		if n > 0 {
+			if err := t.group(ctx, records[:n]); err != nil {
+				return err
+			}
+			records = records[n:]
+			continue
+		}
+		if err := t.endCopy(ctx); err != nil {
+			return err
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return t.group(ctx, records)
+}
+
+// copies counts the records at the front that belong to the initial copy. A
+// record holds nothing else, or none of it.
+func (t *target) copies(records []opened) int {
+	for i := range records {
+		t.reader.Reset(records[i].body)
+		if t.reader.Tx() && !t.reader.Head().Copy {
+			return i
+		}
+	}
+	return len(records)
+}
+
+// endCopy makes indexes and constraints, once, before the first live change.
+func (t *target) endCopy(ctx context.Context) error {
+	if err := t.finish(ctx); err != nil {
+		return err
+	}
+	t.finish = nil
+	t.tables.known = nil // tables have keys now
+	clear(t.plans)
+	clear(t.nets)
+	return nil
+}
+
+// group applies records in one target transaction.
+func (t *target) group(ctx context.Context, records []opened) error {
+	pos, at, continued := t.pos, t.at, t.tx != nil
+	err := t.fast(ctx, records, continued)
+	if err == nil || t.hopeless(ctx, err) {
+		return err
+	}
+	if !continued {
+		if err := t.rollback(ctx); err != nil {
+			return err
+		}
+	} else if _, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT pgbridge"); err != nil {
+		return fmt.Errorf("undo group: %w", err)
+	}
+	t.pos, t.at = pos, at
+	return t.exact(ctx, records)
+}
+
+// fast folds all records into their net effect and writes it with the progress.
+func (t *target) fast(ctx context.Context, records []opened, continued bool) error { //nolint:revive // a fact, not a mode
+	t.resetNets()
+	if !continued {
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
+	} else if _, err := t.conn.Exec(ctx, "SAVEPOINT pgbridge"); err != nil {
+		return fmt.Errorf("begin group: %w", err)
+	}
+	more := false
+	for i := range records {
+		var err error
+		if more, err = t.collect(ctx, &records[i]); err != nil {
+			return err
+		}
+	}
+	if err := t.flushAll(ctx); err != nil {
+		return err
+	}
+	if more {
+		return nil // the transaction stays open until its last part
+	}
+	return t.commit(ctx)
+}
+
+// collect takes the transactions of one record into the nets, from where
+// progress says. It tells whether the last one goes on in the next record.
+func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) {
+	skip, err := t.enter(r)
+	if err != nil {
+		return false, err
+	}
+	t.reader.Reset(r.body)
+	n := 0
+	for ; t.reader.Tx(); n++ {
+		if n < skip {
+			continue
+		}
+		if err := t.collectTx(ctx); err != nil {
+			return false, err
+		}
+		if more = t.reader.More(); !more {
+			t.applied(r, n+1)
+		}
+	}
+	return more, t.ended(r, n)
+}
+
+// ended checks that r was read to its end, n transactions of it.
+func (t *target) ended(r *opened, n int) error {
+	if err := t.reader.Err(); err != nil {
+		return fmt.Errorf("record %d: %w", r.Header.Seq, err)
+	}
+	if n != r.Header.Txs {
+		return fmt.Errorf("record %d holds %d transactions, its header says %d", r.Header.Seq, n, r.Header.Txs)
+	}
+	return nil
+}
+
+// enter moves the cursor to r and returns how many of its transactions are
+// applied already.
+func (t *target) enter(r *opened) (skip int, err error) {
+	if t.at.again {
+		skip = t.pos.Txs
+	}
+	return skip, t.at.advance(&r.Record)
+}
+
+// applied moves the progress past the first n transactions of r.
+func (t *target) applied(r *opened, n int) {
+	head := t.reader.Head()
+	t.pos.Epoch, t.pos.Seq, t.pos.Digest = r.Header.Epoch, r.Header.Seq, r.Digest
+	t.pos.Txs, t.pos.Complete, t.pos.LSN, t.pos.Clock = n, n == r.Header.Txs, head.LSN, head.Clock
+}
+
+func (t *target) collectTx(ctx context.Context) error {
+	for t.reader.Action() {
+		s := t.reader.Shape()
+		if s.Op == action.Truncate {
+			t.truncates = append(t.truncates, s)
+			continue
+		}
+		if err := t.truncate(ctx); err != nil {
+			return err
+		}
+		if s.Op == action.Sequences {
+			if err := t.sequences(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := t.collectRun(ctx, s); err != nil {
+			return err
+		}
+	}
+	return t.truncate(ctx)
+}
+
+func (t *target) collectRun(ctx context.Context, s *action.Shape) error {
+	p, err := t.plan(ctx, s)
+	if err != nil {
+		return err
+	}
+	if p.table.ordered {
+		return errOrdered
+	}
+	n := t.net(p.table)
+	if s.Op == action.Delete && p.key == nil {
+		return t.deleteRun(ctx, p, n)
+	}
+	for t.reader.Row() {
+		if n.add(p, t.reader.Values()) {
+			continue
+		}
+		if err := t.flush(ctx, n); err != nil {
+			return err
+		}
+		if err := t.one(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteRun deletes the rows of a run that no key finds, with one statement:
+// each would read the whole table.
+func (t *target) deleteRun(ctx context.Context, p *plan, n *net) error {
+	if err := t.flush(ctx, n); err != nil {
+		return err
+	}
+	var values []action.Value
+	var rows []int
+	for t.reader.Row() {
+		rows = append(rows, len(values))
+		values = append(values, t.reader.Values()...)
+	}
+	if err := t.reader.Err(); err != nil {
+		return err
+	}
+	return t.w.statement(ctx, p, values, rows)
+}
+
+// one applies the reader's row by itself.
+func (t *target) one(ctx context.Context, p *plan) error {
+	if p.shape.Op == action.Insert {
+		return t.w.copy(ctx, p, t.reader.Values(), []int{0})
+	}
+	if p.sql == "" {
+		return nil // an update of nothing
+	}
+	return t.w.statement(ctx, p, t.reader.Values(), []int{0})
+}
+
+func (t *target) plan(ctx context.Context, s *action.Shape) (*plan, error) {
+	if p := t.plans[s]; p != nil {
+		return p, nil
+	}
+	tab, err := t.tables.get(ctx, s.Table)
+	if err != nil {
+		return nil, err
+	}
+	if err := tab.check(s); err != nil {
+		return nil, err
+	}
+	p := newPlan(s, tab)
+	t.plans[s] = p
+	return p, nil
+}
+
+func (t *target) net(tab *table) *net {
+	n := t.nets[tab]
+	if n == nil {
+		n = &net{table: tab}
+		t.nets[tab] = n
+	}
+	if n.rows == 0 && len(n.changes) == 0 {
+		t.active = append(t.active, n)
+	}
+	return n
+}
+
+func (t *target) resetNets() {
+	for _, n := range t.nets {
+		n.reset()
+	}
+	t.active, t.truncates = t.active[:0], t.truncates[:0]
+}
+
+func (t *target) flushAll(ctx context.Context) error {
+	for _, n := range t.active {
+		if err := t.flush(ctx, n); err != nil {
+			return err
+		}
+	}
+	t.active = t.active[:0]
+	return nil
+}
+
+func (t *target) flush(ctx context.Context, n *net) error {
+	if len(n.changes) == 0 {
+		return nil
+	}
+	err := t.w.flush(ctx, n)
+	n.reset()
+	return err
+}

@@ -1,0 +1,101 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// maxCopies bounds how many items that claim to be one record Fetch looks at.
+const maxCopies = 32
+
+// Fetch returns the record that ref is about: signed by ref.Writer, of ref.DB,
+// with ref.Epoch and ref.Seq. A member that serves anything else under ref.ID
+// is logged and the next one is asked; when none has it, the other items that
+// claim to be this record are tried, since anyone can post such.
+//
+// ref.Digest and ref.Type are hearsay and not compared. Two records of one
+// number with different digests, both opened, are a fork: the caller sees it,
+// no archive can make it up. It wraps ErrNotFound when no member has any.
+func (m *Multi) Fetch(ctx context.Context, ref Ref) (Record, error) {
+	record, err := m.fetchOne(ctx, ref)
+	if err == nil || ctx.Err() != nil {
+		return record, err
+	}
+	others, findErr := m.copies(ctx, ref)
+	if findErr != nil {
+		return Record{}, fmt.Errorf("%w; looking for copies: %w", err, findErr)
+	}
+	for _, other := range others {
+		if record, err := m.fetchOne(ctx, other); err == nil || ctx.Err() != nil {
+			return record, err
+		}
+	}
+	return Record{}, fmt.Errorf("record %d of epoch %d by %s: no good copy (%d others tried): %w", ref.Seq, ref.Epoch, ref.Writer, len(others), err)
+}
+
+// fetchOne is Fetch for the one item ref.ID.
+func (m *Multi) fetchOne(ctx context.Context, ref Ref) (Record, error) {
+	return inTurn(ctx, m, func(ctx context.Context, f Finder) (Record, error) { return fetchFrom(ctx, f, ref) })
+}
+
+// copies are the other items that claim to be the record, likely ones first.
+func (m *Multi) copies(ctx context.Context, ref Ref) ([]Ref, error) {
+	all, err := m.Find(ctx, Query{DB: ref.DB, Writer: ref.Writer, Epoch: ref.Epoch, First: ref.Seq, Last: ref.Seq})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b Ref) int {
+		if like := cmp.Compare(distance(a, ref), distance(b, ref)); like != 0 {
+			return like
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	all = slices.CompactFunc(all, func(a, b Ref) bool { return a.ID == b.ID })
+	all = slices.DeleteFunc(all, func(r Ref) bool { return r.ID == ref.ID })
+	return all[:min(len(all), maxCopies)], nil
+}
+
+func distance(a, wanted Ref) int {
+	if a.Digest == wanted.Digest {
+		return 0
+	}
+	return 1
+}
+
+// headFetcher is a Finder that can look at the head of a record before it
+// reads the body: a stranger's gigabyte then costs its first 64 KiB.
+type headFetcher interface {
+	fetch(ctx context.Context, id string, accept func(*Record) error) ([]byte, error)
+}
+
+func fetchFrom(ctx context.Context, f Finder, ref Ref) (Record, error) {
+	var raw []byte
+	var err error
+	if h, ok := f.(headFetcher); ok {
+		raw, err = h.fetch(ctx, ref.ID, ref.check)
+	} else {
+		raw, err = f.Get(ctx, ref.ID)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	record, err := Open(raw)
+	if err == nil {
+		err = ref.check(&record)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("item %s at %s: %w: %w", ref.ID, f.Name(), ErrForged, err)
+	}
+	return record, nil
+}
+
+// check refuses a record that is not the one ref is about.
+func (r Ref) check(record *Record) error {
+	h := &record.Header
+	if record.DB() != r.DB || h.Writer != r.Writer || h.Epoch != r.Epoch || h.Seq != r.Seq {
+		return fmt.Errorf("it holds record %d of epoch %d by %s in %s, not the one asked for", h.Seq, h.Epoch, h.Writer, record.DB())
+	}
+	return nil
+}
