@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pgbridge/pgbridge/action"
 )
 
@@ -43,8 +42,7 @@ CREATE SEQUENCE "My App"."Counter" INCREMENT 5 START 100 AS smallint;
 `
 
 func TestTables(t *testing.T) {
-	_, c := migrated(t)
-	conn := c.(*pgx.Conn)
+	_, conn := migrated(t)
 	mustExec(t, conn, zoo)
 	tables, err := Tables(t.Context(), conn)
 	if err != nil {
@@ -193,8 +191,7 @@ func sample(table string) string {
 }
 
 func TestSequences(t *testing.T) {
-	_, c := migrated(t)
-	conn := c.(*pgx.Conn)
+	_, conn := migrated(t)
 	mustExec(t, conn, zoo)
 	mustExec(t, conn, `SELECT nextval('public.both_ways_c_seq'); SELECT nextval('public.both_ways_c_seq'); SELECT setval('public.both_ways_b_seq', 5, false)`)
 	got, err := Sequences(t.Context(), conn)

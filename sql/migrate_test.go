@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/pgbridge/pgbridge/action"
 )
 
 func TestMigrate(t *testing.T) {
@@ -29,10 +29,10 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestMigrateTwiceAtOnce(t *testing.T) {
-	name, _ := newDatabase(t)
+	db, _ := newDatabase(t)
 	var wg sync.WaitGroup
 	for range 4 {
-		conn := connect(t, urlFor("postgres", name))
+		conn := connect(t, db.URL())
 		wg.Go(func() {
 			if err := Migrate(t.Context(), conn); err != nil {
 				t.Error(err)
@@ -74,17 +74,17 @@ func TestMigrateIsWholeOrNothing(t *testing.T) {
 }
 
 func TestMigrateWithoutSuperuser(t *testing.T) {
-	name, admin := newDatabase(t)
+	db, admin := newDatabase(t)
 	role := newRole(t, admin, "LOGIN")
-	conn := connect(t, urlFor(role, name))
+	conn := connect(t, db.URLAs(role))
 	if err := Migrate(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "GRANT CREATE ON DATABASE") {
 		t.Errorf("without CREATE: got %v, want an error that says what to grant", err)
 	}
-	mustExec(t, admin, "GRANT CREATE ON DATABASE "+pgx.Identifier{name}.Sanitize()+" TO "+pgx.Identifier{role}.Sanitize())
+	mustExec(t, admin, "GRANT CREATE ON DATABASE "+action.QuoteIdent(db.Name)+" TO "+action.QuoteIdent(role))
 	if err := Migrate(t.Context(), conn); err != nil {
 		t.Errorf("with CREATE: %v", err)
 	}
-	other := connect(t, urlFor(newRole(t, admin, "LOGIN"), name))
+	other := connect(t, db.URLAs(newRole(t, admin, "LOGIN")))
 	if _, err := other.Exec(t.Context(), "SELECT FROM pgbridge.outbox"); err == nil {
 		t.Error("another role reads pgbridge.outbox, want permission denied")
 	}
@@ -99,8 +99,8 @@ func TestMigrateRefusesAForeignSchema(t *testing.T) {
 }
 
 func TestMigrateStopsWithItsContext(t *testing.T) {
-	name, conn := newDatabase(t)
-	holder := connect(t, urlFor("postgres", name))
+	db, conn := newDatabase(t)
+	holder := connect(t, db.URL())
 	mustExec(t, holder, "SELECT pg_advisory_lock($1)", migrationLock)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

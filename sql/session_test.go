@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pgbridge/pgbridge/action"
 )
 
 // hostile holds for each pin a value that a database or a role may have as its
@@ -51,28 +51,21 @@ func TestPinsWinOverHostileDefaults(t *testing.T) {
 	}
 	for _, level := range []string{"database", "role", "role in database"} {
 		t.Run(level, func(t *testing.T) {
-			name, admin := newDatabase(t)
+			db, admin := newDatabase(t)
 			role := newRole(t, admin, "LOGIN REPLICATION")
 			mustExec(t, admin, "CREATE SCHEMA trap")
-			quotedName, quotedRole := pgx.Identifier{name}.Sanitize(), pgx.Identifier{role}.Sanitize()
+			quotedName, quotedRole := action.QuoteIdent(db.Name), action.QuoteIdent(role)
 			alter := map[string]string{
 				"database":         "ALTER DATABASE " + quotedName,
 				"role":             "ALTER ROLE " + quotedRole,
 				"role in database": "ALTER ROLE " + quotedRole + " IN DATABASE " + quotedName,
 			}[level]
 			settings := maps.Clone(hostile)
-			server, err := LoadServer(t.Context(), admin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if server.Major() >= 17 {
+			if major(t, admin) >= 17 {
 				maps.Copy(settings, newer17)
 			}
-			for setting, value := range settings {
-				mustExec(t, admin, alter+" SET "+setting+" = "+value)
-			}
-
-			url := urlFor(role, name) + "&options=-c%20datestyle%3DPostgres&TimeZone=Asia/Tokyo&statement_timeout=5"
+			setHostile(t, admin, alter, settings)
+			url := db.URLAs(role) + "&options=-c%20datestyle%3DPostgres&TimeZone=Asia/Tokyo&statement_timeout=5"
 			t.Run("ordinary", func(t *testing.T) {
 				conn := connect(t, url)
 				for setting := range settings {
@@ -104,6 +97,19 @@ func TestPinsWinOverHostileDefaults(t *testing.T) {
 	}
 }
 
+// setHostile gives a database or a role the settings until the test ends.
+func setHostile(t *testing.T, admin Querier, alter string, settings map[string]string) {
+	t.Helper()
+	for setting, value := range settings {
+		mustExec(t, admin, alter+" SET "+setting+" = "+value)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.Exec(context.Background(), alter+" RESET ALL"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func checkPin(t *testing.T, setting, got string) {
 	t.Helper()
 	want := pins[setting]
@@ -127,11 +133,9 @@ func replicationShow(t *testing.T, conn *pgconn.PgConn, setting string) string {
 // The values whose text depends on the session, written under hostile defaults:
 // the text must be the one and only, and reading it must give the same value.
 func TestValuesHaveOneText(t *testing.T) {
-	name, admin := newDatabase(t)
-	for setting, value := range hostile {
-		mustExec(t, admin, "ALTER DATABASE "+pgx.Identifier{name}.Sanitize()+" SET "+setting+" = "+value)
-	}
-	conn := connect(t, urlFor("postgres", name))
+	db, admin := newDatabase(t)
+	setHostile(t, admin, "ALTER DATABASE "+action.QuoteIdent(db.Name), hostile)
+	conn := connect(t, db.URL())
 	for _, tt := range []struct{ value, typ, want string }{
 		{"'2025-06-05 10:00:00.123456+00'", "timestamptz", "2025-06-05 10:00:00.123456+00"},
 		{"'2025-06-05 19:00:00+09'", "timestamptz", "2025-06-05 10:00:00+00"},
@@ -212,8 +216,10 @@ func TestConfigErrors(t *testing.T) {
 }
 
 func TestConnectSaysWhatToDo(t *testing.T) {
-	_, admin := newDatabase(t)
+	db, admin := newDatabase(t)
 	role := newRole(t, admin, "NOLOGIN")
+	missing := *db
+	missing.Name = "no such"
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -230,9 +236,9 @@ func TestConnectSaysWhatToDo(t *testing.T) {
 		name, url string
 		want      []string
 	}{
-		{"missing database", urlFor("postgres", "no such"), []string{"database no such", "does not exist", "createdb"}},
-		{"missing role", urlFor("nobody here", "postgres"), []string{"nobody here", "user name", "pg_hba.conf"}},
-		{"not allowed in", urlFor(role, "postgres"), []string{"not permitted to log in"}},
+		{"missing database", missing.URL(), []string{"database no such", "does not exist", "createdb"}},
+		{"missing role", db.URLAs("nobody here"), []string{"nobody here", "user name", "pg_hba.conf"}},
+		{"not allowed in", db.URLAs(role), []string{"not permitted to log in"}},
 		{"no socket", "postgres:///app?user=u&host=/does/not/exist", []string{"no such socket", "is the server running"}},
 		{"refused", "postgres://u:sEcReT@" + refusing + "/app?sslmode=disable", []string{refusing, "connection refused", "listen_addresses"}},
 		{"no answer", "postgres://u:sEcReT@" + silent.Addr().String() + "/app?connect_timeout=1&sslmode=disable", []string{"no answer in time"}},

@@ -9,15 +9,6 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 )
 
-func migrated(t *testing.T) (name string, conn Querier) {
-	t.Helper()
-	name, c := newDatabase(t)
-	if err := Migrate(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	return name, c
-}
-
 func TestDatabase(t *testing.T) {
 	_, conn := migrated(t)
 	if _, err := LoadDatabase(t.Context(), conn); !errors.Is(err, ErrNoDatabase) {
