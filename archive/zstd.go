@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -9,8 +10,10 @@ import (
 // One encoder and one decoder serve the whole process: EncodeAll and DecodeAll
 // may be called concurrently and keep no state between calls.
 var (
-	encoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)))
-	decoder = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(MaxBody)))
+	encoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
+		zstd.WithZeroFrames(true)))
+	decoder = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(MaxBody),
+		zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecodeAllCapLimit(true)))
 )
 
 func must[T any](v T, err error) T {
@@ -22,23 +25,23 @@ func must[T any](v T, err error) T {
 
 func compress(dst, body []byte) []byte { return encoder.EncodeAll(body, dst) }
 
-// decompress appends exactly size bytes to dst, or fails. The frame's own
-// claim of its size is compared first, so nothing is allocated on its word.
+// maxRatio is what zstd can do at best: a block of 4 bytes that stands for
+// 128 KiB of one byte.
+const maxRatio = 128 << 10 / 4
+
+// decompress appends exactly size bytes to dst, or fails. It allocates size
+// bytes at most, and only if packed is long enough to hold as many.
 func decompress(dst, packed []byte, size int) ([]byte, error) {
-	var frame zstd.Header
-	if err := frame.Decode(packed); err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
+	if size/maxRatio > len(packed) {
+		return nil, fmt.Errorf("zstd: %d bytes cannot hold the %d that were signed", len(packed), size)
 	}
-	if !frame.HasFCS || frame.FrameContentSize != uint64(size) {
-		return nil, fmt.Errorf("zstd: the frame does not hold the %d bytes that were signed", size)
-	}
-	before := len(dst)
-	out, err := decoder.DecodeAll(packed, dst)
+	dst = slices.Grow(dst, size)
+	out, err := decoder.DecodeAll(packed, dst[:len(dst):len(dst)+size])
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	if len(out)-before != size {
-		return nil, fmt.Errorf("zstd: %d bytes, %d were signed", len(out)-before, size)
+	if got := len(out) - len(dst); got != size {
+		return nil, fmt.Errorf("zstd: %d bytes, %d were signed", got, size)
 	}
 	return out, nil
 }
