@@ -36,21 +36,24 @@ func (s *scanner) next() (string, error) {
 	if err := s.skipBlank(); err != nil {
 		return "", err
 	}
+	for s.at < len(s.text) && s.text[s.at] == ';' { // an empty statement
+		s.at++
+		if err := s.skipBlank(); err != nil {
+			return "", err
+		}
+	}
 	var (
 		start = s.at
-		depth int // of parentheses
+		end   = s.at // of the last token: comments after it are not part of it
+		depth int    // of parentheses
 		body  bodyDepth
 	)
 	for s.at < len(s.text) {
 		c := s.text[s.at]
 		switch {
 		case c == ';' && depth <= 0 && body.depth == 0:
-			statement := strings.TrimRight(s.text[start:s.at], " \t\r\n")
 			s.at++
-			if statement == "" { // a lone semicolon
-				return s.next()
-			}
-			return statement, nil
+			return s.text[start:end], nil
 		case c == '(':
 			depth++
 			s.at++
@@ -71,20 +74,24 @@ func (s *scanner) next() (string, error) {
 				return "", err
 			}
 		}
+		end = s.at
+		if err := s.skipBlank(); err != nil {
+			return "", err
+		}
 	}
-	return strings.TrimRight(s.text[start:], " \t\r\n"), nil
+	if depth > 0 || body.depth > 0 {
+		return "", errors.New("the last statement is not complete")
+	}
+	return s.text[start:end], nil
 }
 
-// skipToken passes what is neither a word, a parenthesis nor a semicolon.
+// skipToken passes what is neither blank, a word, a parenthesis nor a semicolon.
 func (s *scanner) skipToken(c byte) error {
-	rest := s.text[s.at:]
-	switch {
-	case c == '\'' || c == '"':
+	switch c {
+	case '\'', '"':
 		return s.quoted(c, false)
-	case c == '$':
+	case '$':
 		return s.dollar()
-	case strings.HasPrefix(rest, "--"), strings.HasPrefix(rest, "/*"):
-		return s.comment()
 	}
 	s.at++
 	for c >= '0' && c <= '9' && s.at < len(s.text) && isWordPart(s.text[s.at]) {
@@ -93,6 +100,7 @@ func (s *scanner) skipToken(c byte) error {
 	return nil
 }
 
+// skipBlank passes white space and comments.
 func (s *scanner) skipBlank() error {
 	for s.at < len(s.text) {
 		rest := s.text[s.at:]

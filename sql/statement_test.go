@@ -23,6 +23,7 @@ func TestSplitStatements(t *testing.T) {
 		{"dollar quote", "a $$ ; ' $x$ $$; b $x$ $$ ; $x$; c", []string{"a $$ ; ' $x$ $$", "b $x$ $$ ; $x$", "c"}},
 		{"no dollar quote", "a $1; b x$y$z; c 1$2; d", []string{"a $1", "b x$y$z", "c 1$2", "d"}},
 		{"comments inside", "a -- ;\n b /* ; /* ; */ ; */ c; d", []string{"a -- ;\n b /* ; /* ; */ ; */ c", "d"}},
+		{"comments at the end", "a -- ;\n; b /* c */", []string{"a", "b"}},
 		{"parentheses", "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); b", []string{"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "b"}},
 		{
 			"function body", "CREATE FUNCTION f() RETURNS int\n BEGIN ATOMIC\n SELECT CASE WHEN true THEN 1 END;\n SELECT 2;\nEND; b",
@@ -42,7 +43,7 @@ func TestSplitStatements(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{"a 'b", `a "b`, "a $$b", "/* a", "a /* /* */ b", `a E'\`} {
+	for _, text := range []string{"a 'b", `a "b`, "a $$b", "/* a", "a (;", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1;", "a /* /* */ b", `a E'\`} {
 		if got, err := splitStatements(text); err == nil {
 			t.Errorf("%q: got %q, want an error", text, got)
 		}
