@@ -107,3 +107,24 @@ func TestClients(t *testing.T) {
 		t.Errorf("psql with an error: got %v", err)
 	}
 }
+
+// A container brings its own clients; binaries without clients say so.
+func TestWithoutClients(t *testing.T) {
+	db := New(t)
+	db.Exec(t, `CREATE TABLE t AS SELECT 'grüße' AS v`)
+	t.Setenv(envClientDir, t.TempDir())
+	got, err := db.run("pg_dump", "--data-only", "--table=t")
+	if db.Cluster.BinDir() != "" {
+		if err == nil || !strings.Contains(err.Error(), "install the clients") {
+			t.Errorf("got %v, want what to install", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	RequireEqual(t, sortCopies(got), "COPY public.t (v) FROM stdin;\ngrüße\n\\.\n")
+	if _, err := db.run("psql", "-c", "SELECT nonsense"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("psql with an error: got %v", err)
+	}
+}

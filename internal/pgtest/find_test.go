@@ -3,6 +3,7 @@ package pgtest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,14 +64,12 @@ func TestFindSource(t *testing.T) {
 		{"PATH", "binaries", "", dir16, dir16},
 		{"a folder without a server", "", t.TempDir(), "", envBinDir},
 		{"a word nobody knows", "podman", "", "", `is "podman"`},
-		{"docker without an engine", "docker", "", "", "no engine answers"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv(envPostgres, test.postgres)
 			t.Setenv(envBinDir, test.binDir)
 			t.Setenv("PATH", test.path)
-			t.Setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
 			got, err := findSource(t.Context())
 			if err != nil {
 				got.bin = err.Error()
@@ -79,5 +78,16 @@ func TestFindSource(t *testing.T) {
 				t.Errorf("got %+v, %v, want %s", got, err, test.want)
 			}
 		})
+	}
+}
+
+// In a process of its own, for testcontainers remembers what it has found.
+func TestDockerWithoutAnEngine(t *testing.T) {
+	t.Parallel()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), "PGTEST_ORPHAN=1", envPostgres+"=docker", "DOCKER_HOST=unix:///nowhere/docker.sock")
+	out, err := child.Output()
+	if err == nil || !strings.Contains(string(out), "no engine answers") {
+		t.Errorf("got %v, %s, want: no engine answers", err, out)
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("PGTEST_ORPHAN"); dir != "" {
-		orphan(dir)
+	if os.Getenv("PGTEST_ORPHAN") != "" {
+		orphan()
 	}
 	Main(m)
 }

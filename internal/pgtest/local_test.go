@@ -1,0 +1,98 @@
+package pgtest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// haveBinaries is for tests of what containers cannot do. They are no part of
+// a machine that has nothing but Docker.
+func haveBinaries(t *testing.T) bool {
+	t.Helper()
+	_, err := findBinaries()
+	if err != nil && Shared(t).BinDir() == "" {
+		t.Log("this machine runs Postgres in containers only")
+		return false
+	}
+	return true
+}
+
+func TestCopy(t *testing.T) {
+	if !haveBinaries(t) {
+		return
+	}
+	t.Setenv(envPostgres, "binaries")
+	c := Start(t, Config{NoSync: true})
+	db := c.Database(t)
+	db.Exec(t, `CREATE TABLE t AS SELECT 1 AS id`)
+	c.Stop(t)
+	clone := c.Copy(t)
+	if err := os.WriteFile(clone.DataDir()+"/standby.signal", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.Start(t)
+	clone.Start(t)
+	there := &DB{Name: db.Name, Cluster: clone}
+	there.Exec(t, `SELECT pg_promote()`)
+	there.Exec(t, `INSERT INTO t VALUES (2); CHECKPOINT`)
+	system, timeline := `SELECT system_identifier FROM pg_control_system()`, `SELECT timeline_id FROM pg_control_checkpoint()`
+	if got, want := there.Value(t, system), db.Value(t, system); got != want {
+		t.Errorf("system identifier of the copy: got %s, want %s", got, want)
+	}
+	if got := db.Value(t, timeline) + there.Value(t, timeline); got != "12" {
+		t.Errorf("timelines: got %s, want 12", got)
+	}
+	RequireEqual(t, diff(Dump(t, there), Dump(t, db)), "COPY public.t (id) FROM stdin;\n+ 2")
+}
+
+// orphan is the test binary as a child: it starts a server, tells where, and
+// is killed.
+func orphan() {
+	c, err := start(Config{NoSync: true})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(c.DataDir(), c.Port())
+	select {}
+}
+
+// Nothing is left of a server whose test process was killed.
+func TestNothingOutlivesTheTest(t *testing.T) {
+	t.Parallel()
+	if !haveBinaries(t) {
+		return
+	}
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), "PGTEST_ORPHAN=1", envPostgres+"=binaries")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var dir string
+	var port int
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if _, scan := fmt.Sscan(line, &dir, &port); err != nil || scan != nil {
+		t.Fatalf("start a server in a child: got %q, %v", line, err)
+	}
+	child.Process.Signal(syscall.SIGKILL)
+	child.Wait()
+	left := func() bool {
+		_, err := os.Stat(dir)
+		procs, _ := exec.Command("pgrep", "-f", dir).Output()
+		return err == nil || len(procs) > 0
+	}
+	for deadline := time.Now().Add(patience); left(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s or its server is still there", dir)
+		}
+	}
+}
