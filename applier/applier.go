@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,9 +27,12 @@ type Applier struct {
 	// ToEnd: return when the archives hold no later record, instead of waiting
 	// for one.
 	ToEnd bool
+	Ready func() // called once when the first writer's session is open; may be nil
 	// Progress, when set, is called after every commit.
 	Progress func(Report)
 	Log      *slog.Logger // nil discards
+
+	ready sync.Once
 }
 
 // Report is how far one writer is after a commit.
@@ -62,6 +66,9 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := openSession(ctx, conn, w); err != nil {
 		return err
+	}
+	if a.Ready != nil {
+		a.ready.Do(a.Ready)
 	}
 	at, found, err := sql.LoadProgress(ctx, conn, w)
 	if err != nil {

@@ -28,8 +28,12 @@ func openSession(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
 // an echo. A role that may not do so may still apply to a database that
 // publishes nothing.
 func openOrigin(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
-	name := "pgbridge_" + w.String()[:16]
-	_, err := conn.Exec(ctx, `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`, name)
+	var name string // origins belong to the cluster
+	err := conn.QueryRow(ctx, "SELECT format('pgbridge_%s_%s', oid, $1::text) FROM pg_database WHERE datname = current_database()", w.String()[:16]).Scan(&name)
+	if err != nil {
+		return fmt.Errorf("name origin: %w", err)
+	}
+	_, err = conn.Exec(ctx, `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`, name)
 	if err == nil {
 		_, err = conn.Exec(ctx, `SELECT pg_replication_origin_session_setup($1)`, name)
 	}

@@ -18,6 +18,7 @@ type batch struct {
 	clock   action.Clock
 	at      int64    // commit time of the last transaction
 	actions []string // distinct names, for the tags
+	copied  bool     // initial rows: a record of them holds nothing else
 }
 
 // builder collects transactions into batches. It knows nothing of time or of

@@ -29,10 +29,11 @@ type Publisher struct {
 	DB          action.Digest
 	Schema      action.Digest
 	Archives    []archive.Putter
-	// Head, when set, is asked before the first upload whether the archives
-	// hold a record of this writer that the database does not know.
-	Head func(ctx context.Context, c Chain) error
-	Log  *slog.Logger // nil discards
+	// Reader is asked, before the first upload, whether the archives hold a
+	// record of this writer that the database does not know. Nil: not asked.
+	Reader Reader
+	Ready  func()       // called once when the stream is open; may be nil
+	Log    *slog.Logger // nil discards
 }
 
 // Errors that a person must decide on.
@@ -62,6 +63,10 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return err
 	}
 	defer stream.Close()
+
+	if p.Ready != nil {
+		p.Ready()
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	batches := make(chan batch, 1)
@@ -109,28 +114,36 @@ func (p *Publisher) start(ctx context.Context, chain Chain) (*slot.Stream, error
 	return stream, nil
 }
 
-// upload starts a loop for every archive, and returns how to wake them.
+// upload starts a loop for every archive once the archives' head was compared,
+// and returns how to wake them.
 func (p *Publisher) upload(ctx context.Context, group *errgroup.Group, chain Chain) []chan<- struct{} {
-	var wakes []chan<- struct{}
-	for _, store := range p.Archives {
+	loops := make([]*uploader, len(p.Archives))
+	wakes := make([]chan<- struct{}, len(p.Archives))
+	for i, store := range p.Archives {
 		wake := make(chan struct{}, 1)
-		wakes = append(wakes, wake)
-		group.Go(func() error {
-			conn, err := p.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer conn.Close(context.WithoutCancel(ctx))
-			u := &uploader{conn: conn, store: store, targets: len(p.Archives), log: p.logger(), wake: wake}
-			if p.Head != nil {
-				if err := p.Head(ctx, chain); err != nil {
-					return err
-				}
-			}
-			return u.run(ctx)
-		})
+		wakes[i] = wake
+		loops[i] = &uploader{store: store, targets: len(p.Archives), log: p.logger(), wake: wake}
 	}
+	group.Go(func() error {
+		if err := p.compareHead(ctx, chain); err != nil {
+			return err
+		}
+		for _, u := range loops {
+			group.Go(func() error { return p.uploadTo(ctx, u) })
+		}
+		return nil
+	})
 	return wakes
+}
+
+func (p *Publisher) uploadTo(ctx context.Context, u *uploader) error {
+	conn, err := p.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	u.conn = conn
+	return u.run(ctx)
 }
 
 func wakeAll(wakes []chan<- struct{}) {

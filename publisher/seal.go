@@ -57,7 +57,7 @@ func (s *sealer) take(ctx context.Context, b batch) error {
 }
 
 func (s *sealer) seal(ctx context.Context, b batch) error {
-	if b.part == (Part{}) {
+	if b.part == (Part{}) && !b.copied {
 		if err := s.appendFloors(ctx, &b); err != nil {
 			return err
 		}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/publisher"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+func newInit() *cobra.Command {
+	var name, join string
+	var tables []string
+	cmd := &cobra.Command{
+		Use:   "init --name NAME | --join DB-ID",
+		Short: "Set up a database: to publish, or to follow another; print the db-id",
+		Long: `Init --name founds a database: it makes schema pgbridge, a publication and a
+slot, and puts the genesis and all rows that exist into the outbox, from where
+pgbridge run publishes them. Init --join makes an empty database a follower.
+
+Both may be repeated: what is done is not done again, and what was interrupted
+is undone and begun anew.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			switch {
+			case (name == "") == (join == ""):
+				return usageError{errors.New("give --name NAME to found a database, or --join DB-ID to follow one")}
+			case join != "":
+				return a.join(cmd.Context(), join)
+			}
+			return a.found(cmd.Context(), name, tables)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "found a database of this `name`")
+	cmd.Flags().StringVar(&join, "join", "", "follow the database with this `id`")
+	cmd.Flags().StringSliceVar(&tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
+	return cmd
+}
+
+func (a *app) found(ctx context.Context, name string, only []string) error {
+	conn, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	key, err := a.key()
+	if err != nil {
+		return err
+	}
+	wallet, err := a.wallet()
+	if err != nil {
+		return err
+	}
+	tables, err := chooseTables(ctx, conn, only)
+	if err != nil {
+		return err
+	}
+	if err := a.refuseFatal(ctx, conn, sql.RoleWriter); err != nil {
+		return err
+	}
+	server, err := sql.LoadServer(ctx, conn)
+	if err != nil {
+		return err
+	}
+	dump, err := sql.FindDump(ctx, server.Major())
+	if err != nil {
+		return usageError{err}
+	}
+	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	in := &publisher.Init{
+		Connect: a.connect, Replication: replication, URL: a.DatabaseURL, Dump: dump, Name: name, Tables: tables,
+		Key: key, Wallet: wallet, Log: a.log,
+	}
+	db, err := in.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return a.printDBID(db)
+}
+
+func (a *app) printDBID(db action.Digest) error {
+	return a.print(map[string]action.Digest{"db": db}, "%s\n", db)
+}
+
+// chooseTables lists what to publish: all tables, or those named.
+func chooseTables(ctx context.Context, conn sql.Querier, only []string) ([]sql.Table, error) {
+	all, err := sql.Tables(ctx, conn)
+	if err != nil || len(only) == 0 {
+		return all, err
+	}
+	byName := map[action.Name]sql.Table{}
+	for _, t := range all {
+		byName[t.Name] = t
+	}
+	var chosen []sql.Table
+	for _, text := range only {
+		name, err := action.ParseName(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--table: %w", err)}
+		}
+		t, ok := byName[name]
+		if !ok {
+			return nil, usageError{fmt.Errorf("--table %s: no such table that can be published", text)}
+		}
+		chosen = append(chosen, t)
+	}
+	return chosen, nil
+}
+
+func (a *app) join(ctx context.Context, id string) error {
+	db, err := parseDBID(id)
+	if err != nil {
+		return err
+	}
+	conn, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	reader, err := a.reader()
+	if err != nil {
+		return err
+	}
+	if err := a.refuseFatal(ctx, conn, sql.RoleFollower); err != nil {
+		return err
+	}
+	record, genesis, err := applier.FetchGenesis(ctx, reader, db)
+	if err != nil {
+		return err
+	}
+	if err := applier.Join(ctx, conn, record, genesis); err != nil {
+		return err
+	}
+	return a.printDBID(db)
+}

@@ -1,0 +1,29 @@
+// Command pgbridge turns a Postgres database into a signed, permanent stream of
+// actions, and that stream back into a database.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run executes one command line and returns the exit code. What ends a command
+// is said once, here.
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(os.Stderr, "pgbridge: %v\n", err)
+	}
+	return exitCode(ctx, err)
+}

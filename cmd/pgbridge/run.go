@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/publisher"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+func newRun() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "The service: publish what this database writes, or follow",
+		Long: `Run publishes (after init) or follows (after init --join) until it is stopped.
+
+It makes nothing: no slot, no table, no key. Whatever breaks ends it, and
+starting it again is the recovery. Exit code 1: start it again. 2: the
+configuration is wrong. 3: a person must decide.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context())
+		},
+	}
+}
+
+func (a *app) run(ctx context.Context) error {
+	conn, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	d, err := loadReady(ctx, conn)
+	if err != nil {
+		return err
+	}
+	record, err := archive.Open(d.Genesis)
+	if err != nil {
+		return fmt.Errorf("genesis in the database: %w", err)
+	}
+	genesis, err := applier.OpenGenesis(&record)
+	if err != nil {
+		return err
+	}
+	if err := a.refuseFatal(ctx, conn, d.Role); err != nil {
+		return err
+	}
+	if d.Role == sql.RoleFollower {
+		return a.follow(ctx, d, genesis)
+	}
+	return a.publish(ctx, d, genesis)
+}
+
+// loadReady reads what this database is; one that is not set up is for a person.
+func loadReady(ctx context.Context, conn sql.Querier) (sql.Database, error) {
+	installed, err := sql.Installed(ctx, conn)
+	if err != nil {
+		return sql.Database{}, err
+	}
+	if !installed {
+		return sql.Database{}, personError{sql.ErrNoDatabase}
+	}
+	d, err := sql.LoadDatabase(ctx, conn)
+	if errors.Is(err, sql.ErrNoDatabase) {
+		return d, personError{err}
+	}
+	if err == nil && d.Stage == sql.StageInit {
+		return d, personError{errors.New("pgbridge init did not finish: run it again")}
+	}
+	return d, err
+}
+
+func (a *app) publish(ctx context.Context, d sql.Database, genesis sql.Genesis) error {
+	key, err := a.key()
+	if err != nil {
+		return err
+	}
+	wallet, err := a.wallet()
+	if err != nil {
+		return err
+	}
+	putters, reader, err := a.archives()
+	if err != nil {
+		return err
+	}
+	if len(putters) == 0 {
+		return usageError{errors.New("none of the archives can be written: give a node, a folder or a bundler with --archive")}
+	}
+	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	p := &publisher.Publisher{
+		Connect: a.connect, Replication: replication, Slot: d.Slot, Publication: d.Publication,
+		Key: key, Wallet: wallet, DB: d.ID, Schema: genesis.SchemaDigest(), Archives: putters, Reader: reader,
+		Ready: notifyReady, Log: a.log,
+	}
+	a.log.Info("publishing", "db", d.ID, "writer", key.Writer())
+	return p.Run(ctx)
+}
+
+func (a *app) follow(ctx context.Context, d sql.Database, genesis sql.Genesis) error {
+	reader, err := a.reader()
+	if err != nil {
+		return err
+	}
+	f := &applier.Applier{Connect: a.connect, Archive: reader, DB: d.ID, Genesis: genesis, Ready: notifyReady, Log: a.log}
+	a.log.Info("following", "db", d.ID)
+	return f.Run(ctx)
+}

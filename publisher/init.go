@@ -1,0 +1,217 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/slot"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Init makes a database a writer: schema pgbridge, publication, slot, and the
+// first records of the chain: the genesis, and every row that exists. They are
+// in the outbox when Run returns; a publisher uploads them.
+type Init struct {
+	Connect     func(context.Context) (*pgx.Conn, error)
+	Replication *pgconn.Config
+	URL         string // the database, for pg_dump
+	Dump        sql.Dump
+	Name        string
+	Tables      []sql.Table // to publish
+	Key         archive.Key
+	Wallet      archive.Wallet
+	Log         *slog.Logger
+}
+
+// Run returns the db-id. On a database that is a writer with this key already
+// it does nothing. An init that was killed leaves nothing that the next one
+// does not undo: the stage in pgbridge.database says so until the last step.
+func (in *Init) Run(ctx context.Context) (action.Digest, error) {
+	conn, err := in.Connect(ctx)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := sql.Migrate(ctx, conn); err != nil {
+		return action.Digest{}, err
+	}
+	if err := lockInit(ctx, conn); err != nil {
+		return action.Digest{}, err
+	}
+	d, err := sql.LoadDatabase(ctx, conn)
+	switch {
+	case errors.Is(err, sql.ErrNoDatabase):
+	case err != nil:
+		return action.Digest{}, err
+	case d.Role != sql.RoleWriter:
+		return action.Digest{}, fmt.Errorf("the database follows %s (%s): it cannot found another", d.Name, d.ID)
+	case d.Stage == sql.StageReady:
+		return d.ID, in.same(ctx, conn)
+	}
+	repl, err := slot.Connect(ctx, in.Replication)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	defer repl.Close(context.WithoutCancel(ctx))
+	if d.Stage == sql.StageInit {
+		if err := undo(ctx, conn, repl); err != nil {
+			return action.Digest{}, err
+		}
+	}
+	return in.found(ctx, conn, repl)
+}
+
+// lockInit keeps a second init out until conn closes.
+func lockInit(ctx context.Context, conn *pgx.Conn) error {
+	var ok bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext('pgbridge init'))").Scan(&ok); err != nil {
+		return fmt.Errorf("lock init: %w", err)
+	}
+	if !ok {
+		return errors.New("another pgbridge init is at work on this database: wait for it")
+	}
+	return nil
+}
+
+func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {
+	chain, err := LoadChain(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if chain.Writer != in.Key.Writer() {
+		return fmt.Errorf("%w: the key is of writer %s, the chain of %s", ErrKey, in.Key.Writer(), chain.Writer)
+	}
+	return nil
+}
+
+// undo removes what an init left that did not finish.
+func undo(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) error {
+	if err := repl.Drop(ctx, sql.DefaultName); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.outbox, pgbridge.delivery, pgbridge.chain"); err != nil {
+		return fmt.Errorf("undo unfinished init: %w", err)
+	}
+	return sql.DropPublication(ctx, conn, sql.DefaultName)
+}
+
+// found does the work. The order: first the mark that makes everything after
+// it undoable, last the mark that makes it valid.
+func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (action.Digest, error) {
+	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name}
+	if err := sql.SaveDatabase(ctx, conn, d); err != nil {
+		return action.Digest{}, err
+	}
+	if err := sql.CreatePublication(ctx, conn, sql.DefaultName, names(in.Tables)); err != nil {
+		return action.Digest{}, err
+	}
+	system, err := repl.Identify(ctx)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	created, err := repl.Create(ctx, sql.DefaultName)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	record, err := in.first(ctx, conn, system, created)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	d.Stage, d.ID, d.Genesis = sql.StageReady, record.Digest, record.Bytes
+	return d.ID, sql.SaveDatabase(ctx, conn, d)
+}
+
+func names(tables []sql.Table) []action.Name {
+	var all []action.Name
+	for _, t := range tables {
+		all = append(all, t.Name)
+	}
+	return all
+}
+
+// first puts genesis and rows into the outbox, both as the slot's snapshot sees
+// them: what is committed later is in the slot.
+func (in *Init) first(ctx context.Context, conn *pgx.Conn, system slot.System, created slot.Created) (archive.Record, error) {
+	reader, err := in.Connect(ctx)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	defer reader.Close(context.WithoutCancel(ctx))
+	snapshot, err := sql.BeginSnapshot(ctx, reader, created.Snapshot)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	record, err := in.genesis(ctx, conn, system, created)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	if err := in.copyRows(ctx, conn, snapshot, &record); err != nil {
+		return archive.Record{}, err
+	}
+	return record, snapshot.Rollback(ctx) // it only read
+}
+
+// genesis makes record 1: owner, writers, rules, schema.
+func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System, created slot.Created) (archive.Record, error) {
+	pre, err := sql.DumpSchema(ctx, in.Dump, in.URL, sql.PreData, created.Snapshot)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	post, err := sql.DumpSchema(ctx, in.Dump, in.URL, sql.PostData, created.Snapshot)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	server, err := sql.LoadServer(ctx, conn)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	genesis := sql.NewGenesis(in.Name, in.Key.Writer(), server, in.Tables, pre, post)
+	h := archive.Header{
+		Type: archive.TypeGenesis, Epoch: 1, Seq: 1, From: created.LSN, To: created.LSN,
+		System: system.ID, Timeline: system.Timeline, Schema: genesis.SchemaDigest(),
+	}
+	body, err := genesis.Encode()
+	if err != nil {
+		return archive.Record{}, err
+	}
+	record, err := archive.Seal(in.Key, h, body)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	item, err := archive.Wrap(in.wallet(), &record, nil)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	chain := Chain{
+		Writer: in.Key.Writer(), Epoch: 1, Seq: 1, Digest: record.Digest, End: created.LSN, System: system.ID, Timeline: system.Timeline,
+	}
+	return record, insertFirst(ctx, conn, chain, item)
+}
+
+// insertFirst begins the chain.
+func insertFirst(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item) error {
+	_, err := conn.Exec(ctx, `WITH begun AS (
+			INSERT INTO pgbridge.chain (writer, epoch, seq, digest, end_lsn, clock, system, timeline)
+			VALUES ($1, $2, $3, $4, $5::text::pg_lsn, $6, $7, $8))
+		INSERT INTO pgbridge.outbox (epoch, seq, digest, end_lsn, item_id, item, txs) VALUES ($2, $3, $4, $5::text::pg_lsn, $9, $10, 0)`,
+		c.Writer.String(), int64(c.Epoch), int64(c.Seq), c.Digest.String(), c.End.String(), c.Clock.String(),
+		fmt.Sprint(c.System), int64(c.Timeline), item.ID, item.Bytes)
+	if err != nil {
+		return fmt.Errorf("begin the chain: %w", err)
+	}
+	return nil
+}
+
+func (in *Init) wallet() archive.Wallet {
+	if in.Wallet != nil {
+		return in.Wallet
+	}
+	return archive.KeyWallet(in.Key)
+}
