@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Makes an image like the official postgres one where nothing can be pulled,
-# out of the Postgres of this machine: build.sh IMAGE. Debian's server and
+# out of the Postgres of this machine, and prints its name: Debian's server and
 # clients, the libraries they name, busybox and an entrypoint; no registry.
 set -euo pipefail
 
-image=$1
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) || true
 [ -n "$bin" ] || { echo "build.sh: no /usr/lib/postgresql/*/bin here: apt-get install postgresql" >&2; exit 1; }
 busybox=$(command -v busybox) || { echo "build.sh: no busybox here: apt-get install busybox-static" >&2; exit 1; }
 major=$(basename "$(dirname "$bin")")
+image=pgbridge-test-postgres:$major
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -42,4 +42,4 @@ tar -C "$root" -c . | docker import \
     --change 'ENTRYPOINT ["/bin/entrypoint"]' --change 'CMD ["postgres"]' --change 'EXPOSE 5432' \
     --change 'ENV PATH=/usr/bin:/bin' --change 'VOLUME /var/lib/postgresql/data' \
     - "$image" >/dev/null
-echo "made image $image of PostgreSQL $major, $(docker image inspect --format '{{.Size}}' "$image" | awk '{printf "%d MB", $1 / 1e6}')"
+echo "$image"

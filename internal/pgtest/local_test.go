@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -80,19 +84,27 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	var dir string
 	var port int
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if _, scan := fmt.Sscan(line, &dir, &port); err != nil || scan != nil {
+	if _, scan := fmt.Sscan(line, &dir, &port); err != nil || scan != nil || runtime.GOOS == "linux" && len(processesIn(dir)) == 0 {
 		t.Fatalf("start a server in a child: got %q, %v", line, err)
 	}
 	child.Process.Signal(syscall.SIGKILL)
 	child.Wait()
 	left := func() bool {
 		_, err := os.Stat(dir)
-		procs, _ := exec.Command("pgrep", "-f", dir).Output()
-		return err == nil || len(procs) > 0
+		return err == nil || len(processesIn(dir)) > 0
 	}
 	for deadline := time.Now().Add(patience); left(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s or its server is still there", dir)
 		}
 	}
+}
+
+// processesIn returns the processes that work in a folder, where /proc tells.
+func processesIn(dir string) []string {
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	return slices.DeleteFunc(links, func(link string) bool {
+		cwd, _ := os.Readlink(link)
+		return !strings.HasPrefix(cwd, dir)
+	})
 }
