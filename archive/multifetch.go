@@ -1,10 +1,9 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"math/rand/v2"
 )
 
 // maxCopies bounds how many items that claim to be one record Fetch looks at.
@@ -12,27 +11,28 @@ const maxCopies = 32
 
 // Fetch returns the record that ref is about: signed by ref.Writer, of ref.DB,
 // with ref.Epoch and ref.Seq. A member that serves anything else under ref.ID
-// is logged and the next one is asked; when none has it, the other items that
-// claim to be this record are tried, since anyone can post such.
+// is logged and the next one is asked; when none has it, other items that
+// claim to be this record are tried, maxCopies of them.
 //
 // ref.Digest and ref.Type are hearsay and not compared. Two records of one
 // number with different digests, both opened, are a fork: the caller sees it,
-// no archive can make it up. It wraps ErrNotFound when no member has any.
+// no archive can make it up.
+//
+// An error is about ref.ID. It wraps ErrNotFound when no member has it, and
+// ErrForged when those that have it have something else; not when a member
+// that failed might have had the record.
 func (m *Multi) Fetch(ctx context.Context, ref Ref) (Record, error) {
 	record, err := m.fetchOne(ctx, ref)
 	if err == nil || ctx.Err() != nil {
 		return record, err
 	}
-	others, findErr := m.copies(ctx, ref)
-	if findErr != nil {
-		return Record{}, fmt.Errorf("%w; looking for copies: %w", err, findErr)
-	}
+	others := m.copies(ctx, ref)
 	for _, other := range others {
 		if record, err := m.fetchOne(ctx, other); err == nil || ctx.Err() != nil {
 			return record, err
 		}
 	}
-	return Record{}, fmt.Errorf("record %d of epoch %d by %s: no good copy (%d others tried): %w", ref.Seq, ref.Epoch, ref.Writer, len(others), err)
+	return Record{}, fmt.Errorf("record %d of epoch %d by %s (%d other items tried): %w", ref.Seq, ref.Epoch, ref.Writer, len(others), err)
 }
 
 // fetchOne is Fetch for the one item ref.ID.
@@ -40,28 +40,28 @@ func (m *Multi) fetchOne(ctx context.Context, ref Ref) (Record, error) {
 	return inTurn(ctx, m, func(ctx context.Context, f Finder) (Record, error) { return fetchFrom(ctx, f, ref) })
 }
 
-// copies are the other items that claim to be the record, likely ones first.
-func (m *Multi) copies(ctx context.Context, ref Ref) ([]Ref, error) {
+// copies are the other items that claim to be the record, those with its
+// digest first. Among them chance decides: a stranger could choose ids.
+func (m *Multi) copies(ctx context.Context, ref Ref) []Ref {
 	all, err := m.Find(ctx, Query{DB: ref.DB, Writer: ref.Writer, Epoch: ref.Epoch, First: ref.Seq, Last: ref.Seq})
 	if err != nil {
-		return nil, err
+		return nil // logged, member by member
 	}
-	slices.SortFunc(all, func(a, b Ref) int {
-		if like := cmp.Compare(distance(a, ref), distance(b, ref)); like != 0 {
-			return like
+	var alike, others []Ref
+	seen := map[string]bool{ref.ID: true}
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, r := range all {
+		switch {
+		case seen[r.ID]:
+		case r.Digest == ref.Digest:
+			alike = append(alike, r)
+		default:
+			others = append(others, r)
 		}
-		return cmp.Compare(a.ID, b.ID)
-	})
-	all = slices.CompactFunc(all, func(a, b Ref) bool { return a.ID == b.ID })
-	all = slices.DeleteFunc(all, func(r Ref) bool { return r.ID == ref.ID })
-	return all[:min(len(all), maxCopies)], nil
-}
-
-func distance(a, wanted Ref) int {
-	if a.Digest == wanted.Digest {
-		return 0
+		seen[r.ID] = true
 	}
-	return 1
+	all = append(alike, others...)
+	return all[:min(len(all), maxCopies)]
 }
 
 // headFetcher is a Finder that can look at the head of a record before it
