@@ -10,7 +10,8 @@ import (
 )
 
 func newArchive() *cobra.Command {
-	cmd := &cobra.Command{Use: "archive", Short: "pgbridge's own archive"}
+	cmd := &cobra.Command{Use: "archive", Short: "pgbridge's own archive", Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(newArchiveServe())
 	return cmd
 }

@@ -67,9 +67,12 @@ func readConfigFile(v *viper.Viper, file string) error {
 	if err := only.ReadConfig(strings.NewReader(string(text))); err != nil {
 		return fmt.Errorf("configuration file %s: %w", file, err)
 	}
-	var probe config
-	if err := only.UnmarshalExact(&probe); err != nil {
-		return fmt.Errorf("configuration file %s: %w (pgbridge --help lists the keys: the flags without their dashes)", file, err)
+	known := pflag.NewFlagSet("", pflag.ContinueOnError)
+	configFlags(known)
+	for _, key := range only.AllKeys() {
+		if known.Lookup(key) == nil {
+			return fmt.Errorf("configuration file %s: key %q is not known: the keys are the flags without their dashes (pgbridge --help)", file, key)
+		}
 	}
 	v.SetConfigType("yaml")
 	return v.ReadConfig(strings.NewReader(string(text)))

@@ -26,11 +26,21 @@ nothing but its id when all of them are gone.
 What is published is public and permanent.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          noCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	configFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newKeygen(), newCheck(), newInit(), newRun(), newRestore(), newArchive())
 	return root
+}
+
+// noCommand refuses what is not a subcommand.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s has no command %q: see %[1]s --help", cmd.CommandPath(), args[0])}
+	}
+	return nil
 }
 
 // noArgs refuses arguments as what they are: a mistake in the command line.
