@@ -73,19 +73,23 @@ func (k Key) Encode() []byte {
 // ParseKey reads the text of a key file: comment lines, and one line with the key.
 // Its errors never quote the file.
 func ParseKey(text []byte) (Key, error) {
-	var found string
+	var encoded string
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if found != "" {
+		key, ok := strings.CutPrefix(line, keyPrefix)
+		if !ok {
+			encoded = ""
+			break
+		}
+		if encoded != "" {
 			return Key{}, errors.New("more than one key in the file")
 		}
-		found = line
+		encoded = key
 	}
-	encoded, ok := strings.CutPrefix(found, keyPrefix)
-	if !ok {
+	if encoded == "" {
 		return Key{}, fmt.Errorf("no line that begins with %s: this is not a pgbridge key", keyPrefix)
 	}
 	seed, err := decodeBase64(encoded)

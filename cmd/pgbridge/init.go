@@ -64,7 +64,7 @@ func (a *app) found(ctx context.Context, name string, only []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseFatal(ctx, conn, sql.RoleWriter); err != nil {
+	if err := a.refuseFatal(ctx, conn, sql.RoleWriter, names(tables)); err != nil {
 		return err
 	}
 	server, err := sql.LoadServer(ctx, conn)
@@ -88,6 +88,14 @@ func (a *app) found(ctx context.Context, name string, only []string) error {
 		return err
 	}
 	return a.printDBID(db)
+}
+
+func names(tables []sql.Table) []action.Name {
+	var all []action.Name
+	for _, t := range tables {
+		all = append(all, t.Name)
+	}
+	return all
 }
 
 func (a *app) printDBID(db action.Digest) error {
@@ -133,7 +141,7 @@ func (a *app) join(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseFatal(ctx, conn, sql.RoleFollower); err != nil {
+	if err := a.refuseFatal(ctx, conn, sql.RoleFollower, nil); err != nil {
 		return err
 	}
 	record, genesis, err := applier.FetchGenesis(ctx, reader, db)

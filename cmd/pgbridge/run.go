@@ -51,7 +51,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseFatal(ctx, conn, d.Role); err != nil {
+	if err := a.refuseFatal(ctx, conn, d.Role, nil); err != nil {
 		return err
 	}
 	if d.Role == sql.RoleFollower {
