@@ -89,16 +89,14 @@ func (d dialects) of(query string, variables map[string]any) *graphql.Schema {
 func (n *Node) tell(r *http.Request, errs []*gqlerrors.QueryError) {
 	for _, e := range errs {
 		cause := e.ResolverError
-		if cause == nil || statusOf(cause) < 500 {
-			continue
+		if cause == nil {
+			continue // of the query itself
 		}
+		answer := refusalOf(cause)
+		e.Message = answer.public
 		n.ail(cause)
-		if r.Context().Err() == nil {
+		if answer.status >= 500 && r.Context().Err() == nil {
 			n.log().Error("a query failed", "error", cause)
-		}
-		e.Message = "the node has a fault, see its log"
-		if errors.Is(cause, context.DeadlineExceeded) {
-			e.Message = "the query takes too long: ask for less"
 		}
 	}
 }

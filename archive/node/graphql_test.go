@@ -91,6 +91,11 @@ func TestBundlrNode(t *testing.T) {
 	if len(a.Transactions.Edges) != 1 {
 		t.Fatalf("got %+v, want one", a)
 	}
+	var bare answer // as the clients ask for a receipt: only a field tells the dialect
+	r.ask(&bare, `query { transactions(ids: ["`+item.ID+`"]) { edges { node { receipt { signature timestamp version deadlineHeight } } } } }`, nil)
+	if len(bare.Transactions.Edges) != 1 || bare.Transactions.Edges[0].Node.Receipt == nil {
+		t.Errorf("receipt alone: got %+v", bare)
+	}
 	n := a.Transactions.Edges[0].Node
 	if n.ID != item.ID || n.Address != item.NativeAddress() || n.Currency != "solana" || n.Token != "solana" || int64(n.Timestamp) != p.Timestamp ||
 		n.Signature != base64url(item.Bytes[2:66]) || n.Size != 5 || n.Fee != "0" || !slices.Equal(n.Tags, tagsOf(item.Tags)) || n.Receipt == nil {

@@ -37,8 +37,8 @@ type receipt struct {
 //	400  not an item, its signature is wrong, or another content type
 //	408  it came too slowly
 //	413  over the limit
-//	503  too many at once, or the folder cannot be written; try again
-//	507  the disk is full; try again later
+//	503  too many at once, or the folder cannot be written: try again
+//	507  the disk is full: try again later
 func (n *Node) upload(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	raw, release, err := n.receive(r.Context(), rc, r)
@@ -75,7 +75,7 @@ func (n *Node) keep(ctx context.Context, item *archive.Item) (receipt, error) {
 	kept, err := n.folder.Keep(item, now)
 	signErr := <-signed
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, fmt.Errorf("%w: %w", errStore, err)
 	}
 	if kept.Before && signErr == nil {
 		p, signErr = n.promise(item.ID, kept.At)
@@ -84,7 +84,7 @@ func (n *Node) keep(ctx context.Context, item *archive.Item) (receipt, error) {
 		return receipt{}, signErr
 	}
 	if err := n.index.add(ctx, entryOf(item, kept.At)); err != nil {
-		return receipt{}, err
+		return receipt{}, fmt.Errorf("%w: %w", errStore, err)
 	}
 	return receipt{Promise: p, Winc: "0", Owner: item.NativeAddress(), DataCaches: []string{}, FastFinalityIndexes: []string{}}, nil
 }
@@ -93,21 +93,10 @@ func (n *Node) promise(id string, at time.Time) (archive.Promise, error) {
 	return archive.SignReceipt(n.key, archive.Promise{ID: id, Timestamp: at.UnixMilli(), Version: receiptVersion})
 }
 
-// refusal is an error with the status to answer with.
-type refusal struct {
-	status int
-	err    error
-}
-
-func (r *refusal) Error() string { return r.err.Error() }
-func (r *refusal) Unwrap() error { return r.err }
-
-func reject(status int, err error) error { return &refusal{status, err} }
-
 // How much memory an upload has before it has sent anything: as much as it
 // announces, up to firstPiece; unknownPiece if it announces nothing.
 const (
-	firstPiece   = 4 << 20
+	firstPiece   = 5 << 20 // an item around 4 MiB
 	unknownPiece = 64 << 10
 )
 

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +138,44 @@ func TestUploadTwice(t *testing.T) {
 	}
 	if files := itemFiles(t, r.options.Dir); len(files) != 1 {
 		t.Errorf("files: got %v, want one", files)
+	}
+}
+
+// A folder that cannot be written is no fault of the item: it may be sent again.
+func TestUploadCannotBeStored(t *testing.T) {
+	log := &logged{}
+	r := start(t, Options{Log: log.logger()})
+	item := foreign(t, 1, "x")
+	tmp := filepath.Join(r.options.Dir, "tmp")
+	check(t, os.WriteFile(tmp, nil, 0o600)) // where a directory should be
+	status, body := r.post("/tx", octets, bytes.NewReader(item.Bytes))
+	if status != http.StatusServiceUnavailable || !strings.Contains(string(body), "cannot write") || strings.Contains(string(body), r.options.Dir) {
+		t.Errorf("upload: got %d %s, want 503, and no word of where the folder is", status, body)
+	}
+	if !strings.Contains(log.String(), tmp) {
+		t.Errorf("log: got %s, want it to name %s", log, tmp)
+	}
+	check(t, os.Remove(tmp))
+	r.put(item)
+}
+
+func TestAnswersToFaults(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want int
+	}{
+		{fmt.Errorf("x: %w", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), 507},
+		{fmt.Errorf("%w: %w", errStore, &os.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT}), 507},
+		{fmt.Errorf("%w: %w", errStore, &os.PathError{Op: "write", Path: "x", Err: syscall.EROFS}), 503},
+		{fmt.Errorf("x: %w", archive.ErrNotFound), 404},
+		{fmt.Errorf("%w: x", errQuery), 400},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), 503},
+		{fmt.Errorf("%w: x", errDamaged), 500},
+		{errors.New("x"), 500},
+	} {
+		if got := refusalOf(test.err); got.status != test.want || !errors.Is(got, test.err) {
+			t.Errorf("answer to %v: got %d, want %d", test.err, got.status, test.want)
+		}
 	}
 }
 
