@@ -57,7 +57,7 @@ func (f *Folder) Put(ctx context.Context, raw []byte) (Receipt, error) {
 	if _, err := f.Keep(&item, time.Now()); err != nil {
 		return Receipt{}, err
 	}
-	return Receipt{ID: item.ID}, nil
+	return Receipt{ID: item.ID, State: Confirmed}, nil
 }
 
 // Status is Confirmed for what is in the folder, else Unknown. An item that

@@ -26,8 +26,9 @@ type uploader struct {
 }
 
 const (
-	uploadWindow   = 8 // items read from the outbox at once
-	uploadParallel = 4 // of them in flight
+	uploadWindow   = 8        // items read from the outbox at once
+	uploadBytes    = 16 << 20 // bytes of them, but for the last
+	uploadParallel = 4        // of them in flight
 	// retryDelay is the pause after an archive failed; its client has retried
 	// what looked transient already.
 	retryDelay = 2 * time.Second
@@ -107,11 +108,18 @@ func (u *uploader) round(ctx context.Context) (time.Duration, error) {
 	return u.record(ctx, results)
 }
 
-// next reads the oldest items that this archive does not have.
+// nextItems are the oldest items that an archive does not have, as many as fit:
+// one at least.
+const nextItems = `SELECT epoch, seq, item_id, item, attempts FROM (
+		SELECT *, sum(octet_length(item)) OVER (ORDER BY epoch, seq) - octet_length(item) AS before FROM (
+			SELECT o.epoch, o.seq, o.item_id, o.item, coalesce(d.attempts, 0) AS attempts
+			FROM pgbridge.outbox o LEFT JOIN pgbridge.delivery d ON d.archive = $1 AND d.epoch = o.epoch AND d.seq = o.seq
+			WHERE coalesce(d.state, 'spooled') = 'spooled' ORDER BY o.epoch, o.seq LIMIT $2) oldest) sized
+	WHERE before < $3 ORDER BY epoch, seq`
+
+// next reads them.
 func (u *uploader) next(ctx context.Context) ([]spooled, error) {
-	rows, err := u.conn.Query(ctx, `SELECT o.epoch, o.seq, o.item_id, o.item, coalesce(d.attempts, 0)
-		FROM pgbridge.outbox o LEFT JOIN pgbridge.delivery d ON d.archive = $1 AND d.epoch = o.epoch AND d.seq = o.seq
-		WHERE coalesce(d.state, 'spooled') = 'spooled' ORDER BY o.epoch, o.seq LIMIT $2`, u.store.Name(), uploadWindow)
+	rows, err := u.conn.Query(ctx, nextItems, u.store.Name(), uploadWindow, uploadBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
