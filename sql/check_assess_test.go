@@ -21,6 +21,8 @@ func TestAssessServer(t *testing.T) {
 		{"too new", func(t *target, _ *serverFacts) { t.server.Version = 190000 }, "warning server-version"},
 		{"standby", func(t *target, _ *serverFacts) { t.server.Standby = true }, "fatal standby"},
 		{"SQL_ASCII", func(t *target, _ *serverFacts) { t.server.Encoding = "SQL_ASCII" }, "fatal encoding"},
+		{"LATIN1 writer", func(t *target, _ *serverFacts) { t.server.Encoding = "LATIN1" }, ""},
+		{"LATIN1 follower", func(t *target, _ *serverFacts) { t.Role, t.server.Encoding = RoleFollower, "LATIN1" }, "warning encoding"},
 		{"no slot free", func(_ *target, f *serverFacts) { f.slots = 10 }, "fatal free-slots"},
 		{"no slot free but ours", func(_ *target, f *serverFacts) { f.slots, f.ownSlot = 10, true }, ""},
 		{"no sender free", func(_ *target, f *serverFacts) { f.senders = 10 }, "fatal free-senders"},

@@ -64,6 +64,9 @@ func assessServer(t target, f serverFacts) (found []Finding) {
 	if t.server.Encoding == "SQL_ASCII" {
 		add("encoding", Fatal, "database "+t.name, "its encoding is SQL_ASCII: nobody knows what its text means", "dump it, and load it into a database with ENCODING 'UTF8'")
 	}
+	if t.Role == RoleFollower && t.server.Encoding != "UTF8" && t.server.Encoding != "SQL_ASCII" {
+		add("encoding", Warning, "database "+t.name, "its encoding is "+t.server.Encoding+": it cannot hold all that others may publish", "follow into a database with ENCODING 'UTF8'")
+	}
 	if !f.fsync {
 		add("fsync", Warning, "fsync", "it is off: after a crash the database may be behind what was published", "ALTER SYSTEM SET fsync = on")
 	}

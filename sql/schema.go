@@ -29,13 +29,13 @@ func SchemaDigest(preData, postData string) action.Digest {
 //     pg_dump also sets what an older server does not know.
 //   - Event triggers: only superusers may make them, and they would fire at once.
 //   - User mappings: they hold passwords, and a schema is published for ever.
-//   - The comment of an extension: CREATE EXTENSION sets it, and only the owner of
-//     an extension that was there already could.
+//   - The comments of extensions and of schema public: they may be there already,
+//     with another owner, who alone could comment on them.
 var leftOut = []string{
 	"SET ", "SELECT pg_catalog.set_config(",
 	"CREATE EVENT TRIGGER ", "ALTER EVENT TRIGGER ", "COMMENT ON EVENT TRIGGER ",
 	"CREATE USER MAPPING ", "ALTER USER MAPPING ",
-	"COMMENT ON EXTENSION ",
+	"COMMENT ON EXTENSION ", "COMMENT ON SCHEMA public ",
 }
 
 // kept are how the other statements of a schema begin. The table access method
