@@ -158,14 +158,21 @@ func (s *source) noteHole(ctx context.Context) error {
 	return nil
 }
 
-// deliver fetches records a few ahead and hands them on in order.
+// fetched is what came of fetching a record.
+type fetched struct {
+	record opened
+	err    error
+}
+
+// deliver fetches records a few ahead and hands them on in order: those before
+// one that cannot be had are delivered.
 func (s *source) deliver(ctx context.Context, seqs []uint64) error {
 	group, gctx := errgroup.WithContext(ctx)
-	ahead := make(chan chan opened, prefetch)
+	ahead := make(chan chan fetched, prefetch)
 	group.Go(func() error {
 		defer close(ahead)
 		for _, seq := range seqs {
-			slot := make(chan opened, 1)
+			slot := make(chan fetched, 1)
 			select {
 			case ahead <- slot:
 			case <-gctx.Done():
@@ -174,8 +181,8 @@ func (s *source) deliver(ctx context.Context, seqs []uint64) error {
 			refs := s.known[seq]
 			group.Go(func() error {
 				r, err := s.fetch(gctx, refs)
-				slot <- r
-				return err
+				slot <- fetched{r, err}
+				return nil
 			})
 		}
 		return nil
@@ -207,22 +214,22 @@ func (s *source) later(err error) bool {
 }
 
 // pass hands the fetched records on, each checked against the one before.
-func (s *source) pass(ctx context.Context, ahead <-chan chan opened) error {
+func (s *source) pass(ctx context.Context, ahead <-chan chan fetched) error {
 	for slot := range ahead {
-		var r opened
+		var r fetched
 		select {
 		case r = <-slot:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if r.Bytes == nil {
-			return nil // its fetch failed, and says why
+		if r.err != nil {
+			return r.err
 		}
-		if err := s.at.advance(&r.Record); err != nil {
+		if err := s.at.advance(&r.record.Record); err != nil {
 			return err
 		}
 		select {
-		case s.out <- r:
+		case s.out <- r.record:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
