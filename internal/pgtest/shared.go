@@ -26,6 +26,7 @@ type Suite struct{ M interface{ Run() int } }
 
 // Run runs the tests and returns the exit code of the run.
 func (s Suite) Run() int {
+	before := goleak.IgnoreCurrent() // what an import starts
 	code := s.M.Run()
 	shared.Lock()
 	defer shared.Unlock()
@@ -37,7 +38,7 @@ func (s Suite) Run() int {
 		shared.cluster = nil
 	}
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := goleak.Find(before); err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest:", err)
 			code = 1
 		}
