@@ -32,7 +32,7 @@ func newPlan(s *action.Shape, t *table) *plan {
 	p := &plan{shape: s, table: t}
 	if s.Op == action.Insert {
 		p.key = positions(t.key, s.Set, 0)
-		p.sql = "COPY " + t.name.SQL() + " (" + columnList("", s.Set) + ") FROM STDIN"
+		p.sql = "COPY " + t.name.SQL() + copyColumns(s.Set) + " FROM STDIN"
 		return p
 	}
 	p.key = positions(t.key, s.Key, 0)
@@ -73,23 +73,31 @@ func positions(want, columns []string, offset int) []int {
 	return at
 }
 
-// keyed tells whether rows are found by a unique key.
-func (p *plan) keyed() bool { return p.key != nil || len(p.keyColumns) < len(p.table.columns) }
+// copyColumns is the column list of COPY, which has no way to say none.
+func copyColumns(columns []string) string {
+	if len(columns) == 0 {
+		return ""
+	}
+	return " (" + columnList("", columns) + ")"
+}
+
+// keyed tells whether rows are found by a unique key of the table here.
+func (p *plan) keyed() bool { return p.key != nil }
 
 // statement writes UPDATE or DELETE. Parameters: an array of text per key
 // column, then one per set column.
 func (p *plan) statement() string {
 	switch {
 	case p.shape.Op == action.Delete && p.keyed():
-		return "DELETE FROM " + p.table.name.SQL() + " t USING " + p.source() + " WHERE " + p.match()
+		return "DELETE FROM " + p.table.target + " t USING " + p.source() + " WHERE " + p.match()
 	case p.shape.Op == action.Delete:
 		return p.deleteWhole()
 	case len(p.shape.Set) == 0:
 		return ""
-	case slices.ContainsFunc(p.shape.Set, func(c string) bool { return p.table.always[c] }):
+	case p.setsAlways():
 		return p.rewrite()
 	case p.keyed():
-		return "UPDATE " + p.table.name.SQL() + " t SET " + p.assignments() + " FROM " + p.source() + " WHERE " + p.match()
+		return "UPDATE " + p.table.target + " t SET " + p.assignments() + " FROM " + p.source() + " WHERE " + p.match()
 	}
 	return p.updateWhole()
 }
@@ -108,7 +116,7 @@ func (p *plan) source() string {
 			name := prefix + strconv.Itoa(i)
 			params = append(params, "$"+strconv.Itoa(len(params)+1)+"::text[]")
 			names = append(names, name)
-			casts = append(casts, "u."+name+"::"+p.table.types[c]+" AS "+name)
+			casts = append(casts, p.table.types[c].read("u."+name)+" AS "+name)
 		}
 	}
 	add(keyPrefix, p.keyColumns)
@@ -120,8 +128,8 @@ func (p *plan) source() string {
 
 func (p *plan) match() string {
 	var b []string
-	for i, c := range p.keyColumns {
-		b = append(b, "t."+action.QuoteIdent(c)+" = v."+keyPrefix+strconv.Itoa(i))
+	for i, c := range p.table.key {
+		b = append(b, "t."+action.QuoteIdent(c)+" "+p.table.equal[i]+" v."+keyPrefix+strconv.Itoa(i))
 	}
 	return strings.Join(b, " AND ")
 }
@@ -153,15 +161,15 @@ func (p *plan) wholeOfSource() string {
 // deleteWhole deletes as many of equal rows as are named, no more.
 func (p *plan) deleteWhole() string {
 	return "WITH gone AS (SELECT " + p.wholeOfSource() + " AS w, count(*) AS n FROM " + p.source() + " GROUP BY 1), " +
-		"here AS (SELECT t.tableoid AS o, t.ctid AS c, " + p.wholeOfTable() + " AS w, row_number() OVER (PARTITION BY " + p.wholeOfTable() + ") AS i FROM " + p.table.name.SQL() + " t) " +
-		"DELETE FROM " + p.table.name.SQL() + " t USING here h JOIN gone g ON g.w = h.w AND h.i <= g.n WHERE t.tableoid = h.o AND t.ctid = h.c"
+		"here AS (SELECT t.tableoid AS o, t.ctid AS c, " + p.wholeOfTable() + " AS w, row_number() OVER (PARTITION BY " + p.wholeOfTable() + ") AS i FROM " + p.table.target + " t) " +
+		"DELETE FROM " + p.table.target + " t USING here h JOIN gone g ON g.w = h.w AND h.i <= g.n WHERE t.tableoid = h.o AND t.ctid = h.c"
 }
 
 // updateWhole updates one of the rows that equal the old one. One row a statement.
 func (p *plan) updateWhole() string {
-	return "WITH one AS (SELECT t.tableoid AS o, t.ctid AS c, v.* FROM " + p.table.name.SQL() + " t, " + p.source() +
+	return "WITH one AS (SELECT t.tableoid AS o, t.ctid AS c, v.* FROM " + p.table.target + " t, " + p.source() +
 		" WHERE " + p.wholeOfTable() + " = " + p.wholeOfSource() + " LIMIT 1) " +
-		"UPDATE " + p.table.name.SQL() + " t SET " + p.assignments() + " FROM one v WHERE t.tableoid = v.o AND t.ctid = v.c"
+		"UPDATE " + p.table.target + " t SET " + p.assignments() + " FROM one v WHERE t.tableoid = v.o AND t.ctid = v.c"
 }
 
 // rewrite replaces the row instead of updating it: the only way to give a
@@ -177,13 +185,17 @@ func (p *plan) rewrite() string {
 	}
 	find := p.match()
 	if !p.keyed() {
-		find = "(t.tableoid, t.ctid) = (SELECT t.tableoid, t.ctid FROM " + p.table.name.SQL() + " t WHERE " + p.wholeOfTable() + " = " + p.wholeOfSource() + " LIMIT 1)"
+		find = "(t.tableoid, t.ctid) = (SELECT t.tableoid, t.ctid FROM " + p.table.target + " t WHERE " + p.wholeOfTable() + " = " + p.wholeOfSource() + " LIMIT 1)"
 	}
-	return "WITH o AS (DELETE FROM " + p.table.name.SQL() + " t USING " + p.source() + " WHERE " + find + " RETURNING t.*, v.*) " +
+	return "WITH o AS (DELETE FROM " + p.table.target + " t USING " + p.source() + " WHERE " + find + " RETURNING t.*, v.*) " +
 		"INSERT INTO " + p.table.name.SQL() + " (" + columnList("", p.table.columns) + ") OVERRIDING SYSTEM VALUE SELECT " + strings.Join(values, ", ") + " FROM o"
 }
 
 // single tells whether the statement takes one row at a time.
 func (p *plan) single() bool {
-	return p.shape.Op == action.Update && (!p.keyed() || slices.ContainsFunc(p.shape.Set, func(c string) bool { return p.table.always[c] }))
+	return p.shape.Op == action.Update && (!p.keyed() || p.setsAlways())
+}
+
+func (p *plan) setsAlways() bool {
+	return slices.ContainsFunc(p.shape.Set, func(c string) bool { return p.table.types[c].always })
 }

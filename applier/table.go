@@ -13,18 +13,40 @@ import (
 
 // table is what the applier knows of a table of the target.
 type table struct {
-	name  action.Name
-	types map[string]string // column → type, as a cast writes it
+	name action.Name
+	// target is the table in a statement: without the tables that inherit from
+	// it, which the record names themselves; with its partitions, which it does not.
+	target string
+	types  map[string]column
 	// columns in the order of the table, generated ones left out.
 	columns []string
-	// key finds one row: the primary key, or the index of the replica
-	// identity. Empty where rows can only be found whole.
+	// key finds one row: the columns of the replica identity's index, or of the
+	// primary key. Empty where rows can only be found whole.
 	key []string
-	// always are the columns GENERATED ALWAYS AS IDENTITY: UPDATE may not set them.
-	always map[string]bool
+	// equal are the operators by which the index of key compares, one per column.
+	equal []string
 	// ordered: triggers of the table fire here (ENABLE ALWAYS or REPLICA), so
 	// the order of changes can be seen.
 	ordered bool
+}
+
+// column is how a column is written.
+type column struct {
+	typ string // as a cast writes it
+	// cast: some function casts text to the type, and need not read what the
+	// type writes, as that of regclass does not read numbers.
+	cast bool
+	// always: it is GENERATED ALWAYS AS IDENTITY, and UPDATE may not set it.
+	always bool
+}
+
+// read is the expression for the value that the type writes as text: always by
+// the type's own input, which a cast of an array's text cannot avoid.
+func (c column) read(text string) string {
+	if c.cast {
+		return "(ARRAY[" + text + "]::text::" + c.typ + "[])[1]"
+	}
+	return text + "::" + c.typ
 }
 
 // tables reads and remembers tables. A change of the target's schema by
@@ -35,17 +57,28 @@ type tables struct {
 	known map[action.Name]*table
 }
 
-const tableQuery = `SELECT c.oid,
+const tableQuery = `SELECT c.oid, c.relkind = 'p',
 	EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R'))
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
 
-const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity = 'a'
+const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity = 'a',
+		EXISTS (WITH RECURSIVE base (oid) AS (
+				SELECT a.atttypid UNION ALL SELECT t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+			SELECT FROM base b JOIN pg_cast x ON x.casttarget = b.oid WHERE x.castsource = 'text'::regtype AND x.castmethod = 'f')
 	FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum`
 
-const keyQuery = `SELECT a.attname FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, n), pg_attribute a
-	WHERE i.indexrelid = (SELECT indexrelid FROM pg_index WHERE indrelid = $1 AND (indisprimary OR indisreplident) AND indisvalid ORDER BY indisprimary DESC LIMIT 1)
-		AND k.n <= i.indnkeyatts AND a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n`
+// keyQuery leaves out a deferrable key: with session_replication_role = replica
+// nothing keeps two rows from having it for a while. The operator is the one
+// that the index knows as equality; types of extensions have their own.
+const keyQuery = `SELECT a.attname, coalesce((
+		SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM pg_amop m JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+		WHERE m.amopfamily = c.opcfamily AND m.amopmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') AND m.amopstrategy = 3
+			AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype), '=')
+	FROM pg_index i, unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY k (attnum, class, n), pg_attribute a, pg_opclass c
+	WHERE i.indexrelid = (SELECT indexrelid FROM pg_index WHERE indrelid = $1 AND (indisprimary OR indisreplident) AND indisvalid AND indimmediate
+			ORDER BY indisreplident DESC LIMIT 1)
+		AND k.n <= i.indnkeyatts AND a.attrelid = i.indrelid AND a.attnum = k.attnum AND c.oid = k.class ORDER BY k.n`
 
 func (ts *tables) get(ctx context.Context, name action.Name) (*table, error) {
 	if t := ts.known[name]; t != nil {
@@ -63,21 +96,24 @@ func (ts *tables) get(ctx context.Context, name action.Name) (*table, error) {
 }
 
 func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
-	t := &table{name: name, types: map[string]string{}, always: map[string]bool{}}
+	t := &table{name: name, target: name.SQL(), types: map[string]column{}}
 	var oid uint32
-	if err := ts.conn.QueryRow(ctx, tableQuery, name.Schema, name.Name).Scan(&oid, &t.ordered); err != nil {
+	var partitioned bool
+	if err := ts.conn.QueryRow(ctx, tableQuery, name.Schema, name.Name).Scan(&oid, &partitioned, &t.ordered); err != nil {
 		return nil, err
+	}
+	if !partitioned {
+		t.target = "ONLY " + t.target
 	}
 	rows, err := ts.conn.Query(ctx, columnQuery, oid)
 	if err != nil {
 		return nil, err
 	}
-	var column, typ string
-	var always bool
-	_, err = pgx.ForEachRow(rows, []any{&column, &typ, &always}, func() error {
-		t.columns = append(t.columns, column)
-		t.types[column] = typ
-		t.always[column] = always
+	var named string
+	var c column
+	_, err = pgx.ForEachRow(rows, []any{&named, &c.typ, &c.always, &c.cast}, func() error {
+		t.columns = append(t.columns, named)
+		t.types[named] = c
 		return nil
 	})
 	if err != nil {
@@ -86,14 +122,18 @@ func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
 	if rows, err = ts.conn.Query(ctx, keyQuery, oid); err != nil {
 		return nil, err
 	}
-	t.key, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	var equal string
+	_, err = pgx.ForEachRow(rows, []any{&named, &equal}, func() error {
+		t.key, t.equal = append(t.key, named), append(t.equal, equal)
+		return nil
+	})
 	return t, err
 }
 
 // check refuses a shape that names a column the target does not have.
 func (t *table) check(s *action.Shape) error {
 	for _, c := range slices.Concat(s.Key, s.Set) {
-		if t.types[c] == "" {
+		if _, ok := t.types[c]; !ok {
 			return fmt.Errorf("apply %s: the table here has no column %q", s.Action(), c)
 		}
 	}
