@@ -93,7 +93,11 @@ func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {
 
 // undo removes what an init left that did not finish.
 func undo(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) error {
-	if err := repl.Drop(ctx, sql.DefaultName); err != nil {
+	slotName, err := sql.SlotName(ctx, conn) // not what the row says: a copy of another database has that one's
+	if err != nil {
+		return err
+	}
+	if err := repl.Drop(ctx, slotName); err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.outbox, pgbridge.delivery, pgbridge.chain"); err != nil {
@@ -105,7 +109,11 @@ func undo(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) error {
 // found does the work. The order: first the mark that makes everything after
 // it undoable, last the mark that makes it valid.
 func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (action.Digest, error) {
-	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name}
+	slotName, err := sql.SlotName(ctx, conn)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name, Slot: slotName}
 	if err := sql.SaveDatabase(ctx, conn, d); err != nil {
 		return action.Digest{}, err
 	}
@@ -116,7 +124,7 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err != nil {
 		return action.Digest{}, err
 	}
-	created, err := repl.Create(ctx, sql.DefaultName)
+	created, err := repl.Create(ctx, slotName)
 	if err != nil {
 		return action.Digest{}, err
 	}

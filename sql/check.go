@@ -42,7 +42,7 @@ type Options struct {
 	Role        Role          // RoleWriter if empty; of a database that is set up, its own
 	Tables      []action.Name // to publish; nil for all. Of a writer that is set up: those it publishes
 	Publication string        // DefaultName if empty; of a database that is set up, its own
-	Slot        string        // as Publication
+	Slot        string        // SlotName if empty; of a database that is set up, its own
 }
 
 // target is the database that is checked: what it is to be, or is.
@@ -97,8 +97,13 @@ func loadTarget(ctx context.Context, tx pgx.Tx, o Options) (target, error) {
 	if t.Role == "" {
 		t.Role = RoleWriter
 	}
-	t.Publication, t.Slot = orDefault(o.Publication), orDefault(o.Slot)
+	t.Publication = orDefault(o.Publication)
 	var err error
+	if t.Slot == "" {
+		if t.Slot, err = SlotName(ctx, tx); err != nil {
+			return target{}, err
+		}
+	}
 	if t.server, err = LoadServer(ctx, tx); err != nil {
 		return target{}, err
 	}

@@ -29,8 +29,16 @@ const (
 	StageReady Stage = "ready" // everything is in place
 )
 
-// DefaultName is the name of the publication and of the slot.
+// DefaultName is the name of the publication.
 const DefaultName = "pgbridge"
+
+// SlotName is the name of this database's slot. Slots belong to the cluster, so
+// the database's number is in it.
+func SlotName(ctx context.Context, q Querier) (string, error) {
+	var name string
+	err := q.QueryRow(ctx, "SELECT 'pgbridge_' || oid FROM pg_catalog.pg_database WHERE datname = current_database()").Scan(&name)
+	return name, wrapUnlessNil("name the slot", err)
+}
 
 // Database is the one row that says what this database is a copy of.
 type Database struct {
@@ -40,7 +48,7 @@ type Database struct {
 	ID          action.Digest // the db-id; zero only in StageInit
 	Genesis     []byte        // the genesis record as archived; nil only in StageInit
 	Publication string        // DefaultName if empty
-	Slot        string        // DefaultName if empty
+	Slot        string        // of a writer: SlotName; of a follower DefaultName, and never made
 }
 
 // ErrNoDatabase says that pgbridge.database has no row: init was never run, or
