@@ -80,11 +80,15 @@ func (f *Folder) Find(ctx context.Context, q Query) ([]Ref, error) {
 	}
 	var found []Ref
 	for _, dir := range q.shelves() {
-		files, err := f.Files(dir)
+		entries, err := f.list(dir)
 		if err != nil {
 			return nil, fmt.Errorf("find records %d to %d in %s: %w", q.First, q.Last, f.Name(), err)
 		}
-		for _, path := range files {
+		for _, entry := range entries {
+			if !q.spans(entry.Name()) {
+				continue
+			}
+			path := filepath.Join(dir, entry.Name())
 			if ref, err := parsePath(path); err == nil && q.matches(ref) {
 				found = append(found, ref)
 				f.remember(ref.ID, path)

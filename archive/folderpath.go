@@ -51,6 +51,13 @@ func (q Query) shelves() []string {
 	return []string{first, last}
 }
 
+// spans tells whether the number at the front of a file's name is asked for.
+func (q Query) spans(name string) bool {
+	digits, _, _ := strings.Cut(name, "-")
+	seq, err := strconv.ParseUint(digits, 10, 64)
+	return err == nil && q.First <= seq && seq <= q.Last
+}
+
 // FileID is the id of the item that a Folder keeps under path.
 func FileID(path string) string {
 	name := strings.TrimSuffix(filepath.Base(path), itemSuffix)

@@ -64,6 +64,11 @@ type Node struct {
 // folder is served by one node at a time. Close it.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	o.setDefaults()
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open node in %s: %w", o.Dir, err)
+	}
+	o.Dir = dir
 	n := &Node{
 		options: o,
 		folder:  &archive.Folder{Dir: o.Dir},

@@ -267,6 +267,26 @@ func TestKeyIsMadeOnce(t *testing.T) {
 	}
 }
 
+func TestOddNamesOfFolders(t *testing.T) {
+	parent := t.TempDir()
+	t.Chdir(parent)
+	for _, name := range []string{"relative", "./with space", "a?b=c&d", "100%41", "#x", "ünï"} {
+		check(t, os.CopyFS(name, os.DirFS(newDir(t))))
+		check(t, os.Chmod(filepath.Join(name, "node", "key.pem"), 0o600))
+		r := start(t, Options{Dir: name})
+		item := foreign(t, 1, "x")
+		r.put(item)
+		r = r.restart()
+		if status, _, _ := r.get("/" + item.ID); status != 200 {
+			t.Errorf("folder %q: got %d, want 200", name, status)
+		}
+		if _, err := os.Stat(filepath.Join(parent, name, "node", "index.db")); err != nil {
+			t.Errorf("folder %q: its index: %v", name, err)
+		}
+		check(t, r.stop())
+	}
+}
+
 func TestOpenInNoFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "no", "such")
 	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), dir) {
