@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+// restore measures pgbridge restore from a node into an empty database.
+func restore(b *bench, t testing.TB, frozen *stage) measure {
+	s := frozen.thaw(t)
+	empty := s.emptyDatabase(t)
+	node, url := b.startNode(t, s.node)
+	used := s.usage(t)
+	began := time.Now()
+	p := b.start(t, "restore", []string{"PGBRIDGE_DATABASE_URL=" + empty.URL(), "PGBRIDGE_ARCHIVE=" + url}, "restore", "--db-id", s.id)
+	p.finish(t)
+	m := measure{Units: s.units, Seconds: time.Since(began).Seconds(), CPU: used.since(t, node)}
+	m.Total = m.Seconds
+	m.addEnded("restore", p.cmd)
+	s.sameData(t, empty)
+	return m
+}
+
+// loadDump measures pg_restore of a dump of the same rows. Making the dump is
+// not measured.
+func loadDump(_ *bench, t testing.TB, frozen *stage) measure {
+	s := frozen.thaw(t)
+	empty := s.emptyDatabase(t)
+	dump := filepath.Join(t.TempDir(), "dump")
+	client(t, s.a, "pg_dump", "--format=custom", "--exclude-schema=pgbridge", "--no-publications", "--file="+dump)
+	settle()
+	used := s.usage(t)
+	began := time.Now()
+	cmd := client(t, empty, "pg_restore", "--jobs=2", "--exit-on-error", "--dbname="+empty.Name, dump)
+	m := measure{Units: s.units, Seconds: time.Since(began).Seconds(), CPU: used.since(t)}
+	m.Total = m.Seconds
+	m.addEnded("pg_restore", cmd)
+	s.sameData(t, empty)
+	return m
+}
+
+func (s *stage) emptyDatabase(t testing.TB) *pgtest.DB {
+	t.Helper()
+	db := &pgtest.DB{Name: "empty", Cluster: s.b.Cluster}
+	admin := &pgtest.DB{Name: "postgres", Cluster: s.b.Cluster}
+	execute(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0", db.Name))
+	return db
+}
