@@ -54,9 +54,11 @@ func (f *Folder) Put(ctx context.Context, raw []byte) (Receipt, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Receipt{}, fmt.Errorf("put item %s to %s: %w", item.ID, f.Name(), err)
 	}
-	if _, err := f.Keep(&item, time.Now()); err != nil {
+	kept, err := f.Keep(&item, time.Now())
+	if err != nil {
 		return Receipt{}, err
 	}
+	f.remember(item.ID, kept.Path) // Status is asked next
 	return Receipt{ID: item.ID, State: Confirmed}, nil
 }
 
@@ -242,6 +244,5 @@ func (f *Folder) Keep(item *Item, at time.Time) (Kept, error) {
 	if err != nil {
 		return Kept{}, fmt.Errorf("put item %s to %s: %w", item.ID, f.Name(), f.explain(err))
 	}
-	f.remember(item.ID, k.Path)
 	return k, nil
 }

@@ -191,6 +191,17 @@ func TestUploadAnnouncesMuch(t *testing.T) {
 	r.put(foreign(t, 1, "small"))
 }
 
+func TestUploadWithoutMemory(t *testing.T) {
+	r := start(t, Options{MaxItem: 64 << 20, Memory: 6 << 20})
+	large := foreign(t, 1, strings.Repeat("x", 8<<20))
+	if status, body := r.post("/tx", octets, bytes.NewReader(large.Bytes)); status != http.StatusServiceUnavailable {
+		t.Errorf("an upload that there is no memory for: got %d %s, want 503", status, body)
+	}
+	for i := range 5 { // what it held was given back
+		r.put(foreign(t, byte(i), strings.Repeat("y", 4<<20)))
+	}
+}
+
 // hang begins an upload that announces length bytes and stops after sent. The
 // channel closes once these are on their way.
 func hang(t *testing.T, r *running, length int64, sent int) (<-chan struct{}, func()) {
