@@ -43,6 +43,9 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := markRunning(ctx, conn); err != nil {
+		return err
+	}
 	record, err := archive.Open(d.Genesis)
 	if err != nil {
 		return fmt.Errorf("genesis in the database: %w", err)
@@ -60,21 +63,28 @@ func (a *app) run(ctx context.Context) error {
 	return a.publish(ctx, d, genesis)
 }
 
-// loadReady reads what this database is; one that is not set up is for a person.
-func loadReady(ctx context.Context, conn sql.Querier) (sql.Database, error) {
-	installed, err := sql.Installed(ctx, conn)
+// loadDatabase reads what this database is; one that is not set up is for a
+// person.
+func loadDatabase(ctx context.Context, q sql.Querier) (sql.Database, error) {
+	installed, err := sql.Installed(ctx, q)
 	if err != nil {
 		return sql.Database{}, err
 	}
 	if !installed {
 		return sql.Database{}, personError{sql.ErrNoDatabase}
 	}
-	d, err := sql.LoadDatabase(ctx, conn)
+	d, err := sql.LoadDatabase(ctx, q)
 	if errors.Is(err, sql.ErrNoDatabase) {
-		return d, personError{err}
+		err = personError{err}
 	}
+	return d, err
+}
+
+// loadReady is loadDatabase for one whose init has finished.
+func loadReady(ctx context.Context, q sql.Querier) (sql.Database, error) {
+	d, err := loadDatabase(ctx, q)
 	if err == nil && d.Stage == sql.StageInit {
-		return d, personError{errors.New("pgbridge init did not finish: run it again")}
+		err = personError{errors.New("pgbridge init did not finish: run it again")}
 	}
 	return d, err
 }

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+)
+
+// line writes one row action. Its place is set by the caller.
+type line struct {
+	header *archive.Header
+	head   action.Tx
+	tx     int // index in the record
+
+	known map[*action.Shape]*labels
+	text  []byte
+}
+
+// labels are what the lines of a shape have in common, as they are printed.
+type labels struct {
+	action   string   // in text
+	columns  []string // in text: those of the key, then those of set
+	set      []int    // for each of set, its place in the key, or -1
+	quoted   []string // in JSON, as columns
+	jsonHead string   // action and table in JSON
+}
+
+const (
+	textTime = "2006-01-02 15:04:05.000000Z"
+	jsonTime = "2006-01-02T15:04:05.000000Z"
+	// textWidth is how many characters of a value the text shows.
+	textWidth = 60
+)
+
+func (l *line) labels(s *action.Shape) *labels {
+	if known := l.known[s]; known != nil {
+		return known
+	}
+	n := &labels{action: printable(s.Action())}
+	for _, c := range slices.Concat(s.Key, s.Set) {
+		n.columns = append(n.columns, printableColumn(c))
+		n.quoted = append(n.quoted, jsonString(c))
+	}
+	for _, c := range s.Set {
+		n.set = append(n.set, slices.Index(s.Key, c))
+	}
+	n.jsonHead = `,"action":` + jsonString(s.Action())
+	if s.Table != (action.Name{}) {
+		n.jsonHead += `,"table":` + jsonString(s.Table.String())
+	}
+	if l.known == nil {
+		l.known = map[*action.Shape]*labels{}
+	}
+	l.known[s] = n
+	return n
+}
+
+// appendText writes the line for people.
+func (l *line) appendText(b []byte, s *action.Shape, values []action.Value) []byte {
+	n := l.labels(s)
+	b = action.Clock{Micros: l.head.At}.Time().AppendFormat(b, textTime)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, uint64(l.header.Epoch), 10)
+	b = append(b, ':')
+	b = strconv.AppendUint(b, l.header.Seq, 10)
+	b = append(b, ' ')
+	b = l.head.LSN.AppendTo(b)
+	if l.head.Copy {
+		b = append(b, " copy"...)
+	}
+	b = append(b, ' ')
+	b = append(b, n.action...)
+	if s.Restart {
+		b = append(b, " restart"...)
+	}
+	if s.Cascade {
+		b = append(b, " cascade"...)
+	}
+	if s.Op == action.Truncate {
+		return b
+	}
+	keys := len(s.Key)
+	for i, v := range values {
+		if i >= keys && n.set[i-keys] >= 0 {
+			continue // stands behind its old value
+		}
+		b = append(b, ' ')
+		b = append(b, n.columns[i]...)
+		b = append(b, '=')
+		b = l.appendValue(b, v)
+		if now := slices.Index(n.set, i); i < keys && now >= 0 && !same(v, values[keys+now]) {
+			b = append(b, "->"...)
+			b = l.appendValue(b, values[keys+now])
+		}
+	}
+	return b
+}
+
+func same(v, w action.Value) bool { return (v == nil) == (w == nil) && bytes.Equal(v, w) }
+
+// appendValue writes a value that a terminal can bear: what is not plainly a
+// number is quoted, and cut if it is long.
+func (l *line) appendValue(b []byte, v action.Value) []byte {
+	if v == nil {
+		return append(b, "null"...)
+	}
+	l.text = v.AppendText(l.text[:0])
+	if number(l.text) {
+		return append(b, l.text...)
+	}
+	shown, end := 0, 0
+	for end < len(l.text) && shown < textWidth {
+		_, size := utf8.DecodeRune(l.text[end:])
+		end += size
+		shown++
+	}
+	b = strconv.AppendQuote(b, string(l.text[:end]))
+	if end < len(l.text) {
+		b = append(b, "…"...)
+	}
+	return b
+}
+
+// number tells whether the text is short and made of what numbers and dates
+// are made of.
+func number(text []byte) bool {
+	for _, c := range text {
+		if (c < '0' || c > '9') && c != '.' && c != '-' {
+			return false
+		}
+	}
+	return len(text) > 0 && len(text) <= textWidth
+}
+
+// printable quotes a name that a terminal cannot bear.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// printableColumn quotes also what would not end where it seems to.
+func printableColumn(name string) string {
+	if name == "" || strings.ContainsAny(name, ` ="`) {
+		return strconv.Quote(name)
+	}
+	return printable(name)
+}
+
+// appendJSON writes the line for programs: values whole, in the order of the
+// record.
+func (l *line) appendJSON(b []byte, s *action.Shape, values []action.Value) []byte {
+	n := l.labels(s)
+	b = append(b, `{"at":"`...)
+	b = action.Clock{Micros: l.head.At}.Time().AppendFormat(b, jsonTime)
+	b = append(b, `","hlc":"`...)
+	b = l.head.Clock.AppendTo(b)
+	b = append(b, `","lsn":"`...)
+	b = l.head.LSN.AppendTo(b)
+	b = append(b, '"')
+	if l.head.XID > 0 {
+		b = append(b, `,"xid":`...)
+		b = strconv.AppendUint(b, uint64(l.head.XID), 10)
+	}
+	b = append(b, `,"writer":"`...)
+	b = append(b, l.header.Writer.String()...)
+	b = append(b, `","epoch":`...)
+	b = strconv.AppendUint(b, uint64(l.header.Epoch), 10)
+	b = append(b, `,"seq":`...)
+	b = strconv.AppendUint(b, l.header.Seq, 10)
+	b = append(b, `,"tx":`...)
+	b = strconv.AppendInt(b, int64(l.tx), 10)
+	if l.head.Part > 1 {
+		b = append(b, `,"part":`...)
+		b = strconv.AppendInt(b, int64(l.head.Part), 10)
+	}
+	if l.head.Copy {
+		b = append(b, `,"copy":true`...)
+	}
+	b = append(b, n.jsonHead...)
+	if s.Restart {
+		b = append(b, `,"restart":true`...)
+	}
+	if s.Cascade {
+		b = append(b, `,"cascade":true`...)
+	}
+	keys := len(s.Key)
+	if s.Op == action.Update || s.Op == action.Delete {
+		b = appendObject(append(b, `,"key":`...), n.quoted[:keys], values[:keys])
+	}
+	if s.Op != action.Truncate && s.Op != action.Delete {
+		b = appendObject(append(b, `,"params":`...), n.quoted[keys:], values[keys:])
+	}
+	return append(b, '}')
+}
+
+// appendObject writes columns and values. A value is the inside of a JSON
+// string already.
+func appendObject(b []byte, columns []string, values []action.Value) []byte {
+	b = append(b, '{')
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, columns[i]...)
+		b = append(b, ':')
+		if v == nil {
+			b = append(b, "null"...)
+			continue
+		}
+		b = append(b, '"')
+		b = append(b, v...)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+func jsonString(s string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string can always be written
+	return strings.TrimSuffix(b.String(), "\n")
+}
