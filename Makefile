@@ -33,7 +33,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: postgres ## Run the benchmarks BENCH (all), COUNT times (1), for benchstat
+bench: postgres ## Measure beside Postgres' own tools (BENCHFLAGS='-only capture-w2 -scale 0.1')
+	go run ./internal/bench $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: postgres ## Run the benchmarks BENCH (all), COUNT times (1), for benchstat
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) -benchmem -timeout 60m $(PACKAGES)
 
 .PHONY: test-matrix

@@ -15,7 +15,7 @@ func capture(b *bench, t testing.TB, frozen *stage) measure {
 	used := s.usage(t)
 	began := time.Now()
 	bridge := b.start(t, "bridge", s.source(refusing), "run")
-	until(t, 5*time.Millisecond, "the outbox to hold it all", []*process{bridge}, func() bool {
+	until(t, 10*time.Millisecond, "the outbox to hold it all", []*process{bridge}, func() bool {
 		return value[bool](t, conn, "SELECT confirmed_flush_lsn > $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", s.target, s.slot)
 	})
 	return measure{Units: s.units, Seconds: time.Since(began).Seconds(), Total: time.Since(began).Seconds(), CPU: used.since(t, bridge)}

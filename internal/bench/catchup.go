@@ -60,7 +60,7 @@ func (s *stage) watch(t testing.TB, conn *pgx.Conn, began time.Time, running []*
 // awaitEdge waits for the first (1) or the last (2) change of the workload.
 func awaitEdge(t testing.TB, conn *pgx.Conn, id int, running []*process) {
 	t.Helper()
-	until(t, 5*time.Millisecond, "the target", running, func() bool {
+	until(t, 10*time.Millisecond, "the target", running, func() bool {
 		return value[bool](t, conn, "SELECT EXISTS (SELECT FROM edge WHERE id = $1)", id)
 	})
 }

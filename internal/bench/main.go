@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	flags.Float64Var(&b.scale, "scale", 1, "`factor` for the size of everything; the floors are meant for 1")
 	flags.IntVar(&b.rounds, "rounds", 3, "`number` of rounds")
 	flags.StringVar(&b.profiles, "profile", "", "write CPU profiles of the pgbridge processes into this `folder`")
+	flags.StringVar(&b.binary, "binary", "", "measure this pgbridge `file` instead of building one")
 	flags.BoolVar(&asJSON, "json", false, "print the results, with every measurement, as JSON")
 	if err := flags.Parse(args); err != nil {
 		return false, err
@@ -91,6 +92,9 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 
 // build builds pgbridge as users have it, or with the profiler in it.
 func (b *bench) build(t testing.TB) {
+	if b.binary != "" {
+		return
+	}
 	b.binary = filepath.Join(t.TempDir(), "pgbridge")
 	args := []string{"build", "-o", b.binary}
 	if b.profiles != "" {
