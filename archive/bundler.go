@@ -12,9 +12,8 @@ import (
 // Bundler uploads items to a bundler: Bundlr, Irys, Turbo, or what speaks like
 // them. Its methods may be called concurrently.
 //
-// What Put believes. An answer of 200 or 201 with a receipt that the pinned
-// address has signed for our id is a promise: it can be shown to others. All
-// else (no address, no receipt, 202, an answer that was lost) is only believed
+// What Put believes. A receipt that a pinned address has signed for our id
+// is a promise: it can be shown to others. All else (no address, no receipt, 202, an answer that was lost) is only believed
 // once Status says Accepted: that is the unsigned word of whoever answers at
 // the URL, and only as good as TLS. Nothing is lost on it: a publisher keeps
 // the bytes until Confirmed.
@@ -35,18 +34,28 @@ type Bundler struct {
 	Gateway *Gateway
 	// HTTP is the client to use. Nil shares one with the defaults.
 	HTTP *Client
+
+	node string // name of the Node that it is a part of
 }
 
-// Name is the URL without its secrets.
-func (b *Bundler) Name() string { return displayURL(b.URL) }
+// Name is the URL that OpenURL takes, without secrets and keys: whatever the
+// account, it is the same place.
+func (b *Bundler) Name() string {
+	if b.node != "" {
+		return b.node
+	}
+	if b.Dialect == Turbo {
+		return "turbo+" + displayURL(b.URL)
+	}
+	return "bundlr+" + displayURL(b.URL)
+}
 
 // Put posts the item until there is a verified receipt, or Status says that it
 // is there, or Client.Retry ends. Before each post but the first it asks
 // Status: a bundler charges again for what it has already.
 //
-//	200, 201  a good receipt ends it, else ask Status
-//	202       or nothing in the body: ask Status
-//	402       ErrFunds
+//	2xx  a good receipt ends it; without one (201, 202, nothing) ask Status
+//	402  ErrFunds
 //	400, 401, 403, 413, 415, 422: ErrRejected, also an item that is none
 //	408, 425, 429, 5xx, a broken exchange: pause, ask Status, then post again
 //
@@ -140,15 +149,19 @@ func (b *Bundler) post(ctx context.Context, item *Item) (Receipt, error) {
 		return receipt, fmt.Errorf("%w: %w", ErrMaybe, err)
 	case err != nil:
 		return receipt, err
-	case len(bytes.TrimSpace(a.body)) == 0 || a.code > http.StatusCreated:
+	case len(bytes.TrimSpace(a.body)) == 0:
 		return receipt, fmt.Errorf("%w: status %d without a receipt", ErrMaybe, a.code)
 	}
 	receipt.Raw = a.body
 	if len(b.Addresses) == 0 {
 		return receipt, fmt.Errorf("%w: no address is pinned to check its receipt with", ErrMaybe)
 	}
-	if _, err := VerifyReceipt(a.body, item.ID, b.Addresses); err != nil {
+	promise, err := VerifyReceipt(a.body, item.ID, b.Addresses)
+	if err != nil {
 		return receipt, fmt.Errorf("%w: %w", ErrMaybe, err)
+	}
+	if b.node != "" && promise.DeadlineHeight == 0 {
+		receipt.State = Confirmed
 	}
 	return receipt, nil
 }

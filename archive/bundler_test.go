@@ -3,6 +3,7 @@ package archive_test
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,23 +214,33 @@ func TestPutWithoutPin(t *testing.T) {
 
 func TestPutUnreachable(t *testing.T) {
 	item := storetest.NewChain(t, "put").Next(t, archive.TypeActions, []byte("body"))
-	b := &archive.Bundler{URL: "http://user:secret@127.0.0.1:1", HTTP: hasty(t)}
-	_, err := b.Put(t.Context(), item.Bytes)
-	if err == nil || errors.Is(err, archive.ErrMaybe) {
-		t.Fatalf("Put to nobody: got %v, want an error that is not ErrMaybe", err)
+	const url = "http://user:secret@127.0.0.1:1/"
+	for want, p := range map[string]archive.Putter{
+		"bundlr+http://127.0.0.1:1": &archive.Bundler{URL: url, HTTP: hasty(t)},
+		"turbo+http://127.0.0.1:1":  &archive.Bundler{URL: url, Dialect: archive.Turbo, HTTP: hasty(t)},
+		" http://127.0.0.1:1":       &archive.Node{URL: url, HTTP: hasty(t)},
+	} {
+		_, err := p.Put(t.Context(), item.Bytes)
+		if err == nil || errors.Is(err, archive.ErrMaybe) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Put to nobody: got %v, want an error that is not ErrMaybe and names%s", err, want)
+			continue
+		}
+		expectNoSecret(t, err.Error(), p.Name())
 	}
-	expectNoSecret(t, err.Error(), b.Name())
 }
 
+// An upload goes where it was sent, or nowhere.
 func TestPutRedirected(t *testing.T) {
 	elsewhere, s := fakearchive.New(t), fakearchive.New(t)
-	s.Script(fakearchive.Post, fakearchive.Redirect(elsewhere.URL+"/v1/tx"))
-	item := storetest.NewChain(t, "put").Next(t, archive.TypeActions, []byte("body"))
-	if _, err := bundlers(s, hasty(t))["turbo"].Put(t.Context(), item.Bytes); err == nil {
-		t.Error("Put through a redirect: got a receipt, want an error")
-	}
-	if elsewhere.Has(item.ID) || elsewhere.Asked(fakearchive.Post) != 0 {
-		t.Error("the item was sent to another host")
+	for _, to := range []string{elsewhere.URL + "/v1/tx", s.URL + "/v1/tx/other", "/v1/tx/other"} {
+		s.Script(fakearchive.Post, fakearchive.Redirect(to))
+		item := storetest.NewChain(t, "put").Next(t, archive.TypeActions, []byte("body"))
+		if _, err := bundlers(s, hasty(t))["turbo"].Put(t.Context(), item.Bytes); err == nil || !strings.Contains(err.Error(), "redirects to "+to) {
+			t.Errorf("Put through a redirect to %s: got %v, want an error that names it", to, err)
+		}
+		if elsewhere.Has(item.ID) || s.Has(item.ID) {
+			t.Errorf("the item was sent on to %s", to)
+		}
 	}
 }
 
@@ -283,6 +294,42 @@ func TestStatusHalfDown(t *testing.T) {
 			}
 			if got, err := b.Status(t.Context(), unknown.ID); err == nil {
 				t.Errorf("Status of an unknown item: got %v, want an error", got)
+			}
+		})
+	}
+}
+
+// Only a node without blocks has made an item permanent when it takes it.
+func TestPutState(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		blockless bool
+		open      func(s *fakearchive.Server, c *archive.Client) archive.Putter
+		want      archive.State
+	}{
+		{"node, pinned", true, func(s *fakearchive.Server, c *archive.Client) archive.Putter {
+			return &archive.Node{URL: s.URL, Addresses: []string{s.Address}, HTTP: c}
+		}, archive.Confirmed},
+		{"node", true, func(s *fakearchive.Server, c *archive.Client) archive.Putter {
+			return &archive.Node{URL: s.URL, HTTP: c}
+		}, archive.Confirmed},
+		{"a bundler, taken for a node", false, func(s *fakearchive.Server, c *archive.Client) archive.Putter {
+			return &archive.Node{URL: s.URL, Addresses: []string{s.Address}, HTTP: c}
+		}, archive.Accepted},
+		{"a bundler, taken for a node without a pin", false, func(s *fakearchive.Server, c *archive.Client) archive.Putter {
+			return &archive.Node{URL: s.URL, HTTP: c}
+		}, archive.Accepted},
+		{"turbo", false, func(s *fakearchive.Server, c *archive.Client) archive.Putter { return bundlers(s, c)["turbo"] }, archive.Accepted},
+		{"turbo, with strange receipts", true, func(s *fakearchive.Server, c *archive.Client) archive.Putter { return bundlers(s, c)["turbo"] }, archive.Accepted},
+		{"bundlr", false, func(s *fakearchive.Server, c *archive.Client) archive.Putter { return bundlers(s, c)["bundlr"] }, archive.Accepted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := fakearchive.New(t)
+			s.Blockless = test.blockless
+			item := storetest.NewChain(t, "state").Next(t, archive.TypeActions, nil)
+			receipt, err := test.open(s, patient(t)).Put(t.Context(), item.Bytes)
+			if err != nil || receipt.State != test.want {
+				t.Errorf("Put: got %v, %v, want %v", receipt.State, err, test.want)
 			}
 		})
 	}

@@ -24,6 +24,8 @@ type Gateway struct {
 	Owners []string
 	// HTTP is the client to use. Nil shares one with the defaults.
 	HTTP *Client
+
+	node string // name of the Node that it is a part of
 }
 
 // pageSize is what every gateway that was tried gives in one page. It is twice
@@ -37,8 +39,13 @@ const (
 	maxPages = 10
 )
 
-// Name is the URL without its secrets.
-func (g *Gateway) Name() string { return displayURL(g.URL) }
+// Name is the URL that OpenURL takes, without secrets and keys.
+func (g *Gateway) Name() string {
+	if g.node != "" {
+		return g.node
+	}
+	return "gateway+" + displayURL(g.URL)
+}
 
 func (g *Gateway) index() index {
 	d := g.Dialect

@@ -25,6 +25,7 @@ func TestFindFaults(t *testing.T) {
 		script  []fakearchive.Fault
 		lie     func([]node) []node
 		endless bool
+		last    bool
 		missing []uint64
 	}{
 		{name: "fine"},
@@ -37,6 +38,11 @@ func TestFindFaults(t *testing.T) {
 		}},
 		{name: "all twice", lie: func(n []node) []node { return append(n, n...) }},
 		{name: "all thrice", lie: func(n []node) []node { return slices.Concat(n, n, n) }},
+		{name: "all thrice, and each page says it is the last", last: true, lie: func(n []node) []node {
+			n = slices.Concat(n, n, n)
+			slices.SortFunc(n, func(a, b node) int { return strings.Compare(a.ID, b.ID) })
+			return n
+		}},
 		{name: "pages without end", endless: true},
 		{name: "other people's items", lie: func(n []node) []node {
 			return append(n, node{ID: fakearchive.NewID(9)}, node{ID: "../../etc/passwd"}, node{ID: fakearchive.NewID(8), Tags: []archive.Tag{{Name: "Seq", Value: "1"}}})
@@ -56,7 +62,7 @@ func TestFindFaults(t *testing.T) {
 				for range 60 {
 					s.Store(c.Next(t, archive.TypeActions, nil))
 				}
-				s.Lie, s.Endless = test.lie, test.endless
+				s.Lie, s.Endless, s.Last = test.lie, test.endless, test.last
 				s.Script(fakearchive.Index, test.script...)
 				g := &archive.Gateway{URL: s.URL, Dialect: dialect, HTTP: patient(t)}
 				refs, err := g.Find(t.Context(), c.Query(1, 100))
@@ -65,6 +71,11 @@ func TestFindFaults(t *testing.T) {
 				}
 				if got, want := missing(refs, 60), test.missing; !slices.Equal(got, want) {
 					t.Errorf("missing: got %v, want %v", got, want)
+				}
+				for _, r := range refs {
+					if r.Seq > 60 || r.DB != c.DB || r.Writer != c.Key.Writer() {
+						t.Errorf("got %v, which nobody asked for", r)
+					}
 				}
 				if got := s.Asked(fakearchive.Index); got > 40 {
 					t.Errorf("asked %d times for 100 numbers", got)
@@ -119,6 +130,7 @@ func TestFindFlooded(t *testing.T) {
 	}{
 		{name: "one number", flooded: 1, each: 5000},
 		{name: "all numbers", flooded: 10, each: 300},
+		{name: "more than can be looked at", flooded: 100, each: 120},
 		{name: "another wallet", wallet: &wallet, owners: []string{archive.Address(public(wallet))}, flooded: 10, each: 300},
 		{name: "another wallet, not configured", wallet: &wallet, flooded: 10, each: 300},
 		{name: "another wallet, not configured, one number", wallet: &wallet, flooded: 1, each: 1100, missing: []uint64{1}},
@@ -126,12 +138,14 @@ func TestFindFlooded(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := fakearchive.New(t)
 			c := storetest.NewChain(t, "flood")
-			for seq := uint64(1); seq <= 10; seq++ {
+			for seq := uint64(1); seq <= max(10, test.flooded); seq++ {
 				item := c.Next(t, archive.TypeActions, nil)
 				if test.wallet != nil {
 					item = rewrap(t, item, *test.wallet)
 				}
-				s.Store(item)
+				if seq <= 10 {
+					s.Store(item)
+				}
 				for i := 0; i < test.each && seq <= test.flooded; i++ {
 					s.Plant(node{ID: fmt.Sprintf("-%02d%040d", seq, i*4), Owner: "stranger", Tags: item.Tags})
 				}
@@ -208,6 +222,7 @@ func TestGetFaults(t *testing.T) {
 		{name: "dropped", script: script{fakearchive.Drop}},
 		{name: "cut off", script: script{fakearchive.Truncate, fakearchive.Truncate}},
 		{name: "slow", script: script{fakearchive.Drip}},
+		{name: "pending at /raw", script: script{answer(202, "Pending")}},
 		{name: "no /raw", script: script{answer(404, "")}},
 		{name: "gone", script: script{answer(404, ""), answer(404, "")}, want: "not in this archive", absent: true},
 		{name: "pending", script: script{answer(404, ""), answer(202, "Pending")}, want: "not in this archive", absent: true},

@@ -232,13 +232,13 @@ func (c *Client) log() *slog.Logger {
 	return c.Log
 }
 
-// displayURL is a URL for people: without user, password and query.
+// displayURL is a URL for people: without user, password, query and last slash.
 func displayURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "(not a URL)"
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}).String()
 }
 
 // baseURL is the URL that paths are appended to.

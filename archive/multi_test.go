@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -229,7 +230,10 @@ func TestFetch(t *testing.T) {
 func TestFetchReadsTheHeadFirst(t *testing.T) {
 	c := storetest.NewChain(t, "fetch")
 	item := c.Next(t, archive.TypeActions, nil)
-	stranger := storetest.NewChain(t, "stranger").Guest(c).Next(t, archive.TypeActions, nil)
+	body := make([]byte, 32<<20)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(body)
+	stranger := storetest.NewChain(t, "stranger").Guest(c).Next(t, archive.TypeActions, body)
 	for _, test := range []struct {
 		name string
 		head []byte
@@ -318,7 +322,8 @@ func TestWatchSkips(t *testing.T) {
 	s := fakearchive.New(t)
 	c := storetest.NewChain(t, "watch")
 	item := c.Next(t, archive.TypeActions, nil)
-	s.Script(fakearchive.Events, fakearchive.Feed(": ready\n\ndata: {\"id\":\"x\"}\n\nevent: news\ndata:{}\n\n"+fakearchive.Event(item)))
+	other := storetest.NewChain(t, "other").Next(t, archive.TypeActions, nil)
+	s.Script(fakearchive.Events, fakearchive.Feed(": ready\n\ndata: {\"id\":\"x\"}\n\nevent: news\ndata:{}\n\n"+fakearchive.Event(other)+fakearchive.Event(item)))
 	var found []archive.Ref
 	ready := 0
 	err := (&archive.Node{URL: s.URL, HTTP: patient(t)}).Watch(t.Context(), c.DB, func() { ready++ }, func(r archive.Ref) { found = append(found, r) })
@@ -361,6 +366,68 @@ func TestMultiWatch(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch: got %v, want the end of the context", err)
+	}
+}
+
+// feeder is a feed that breaks after a second.
+type feeder struct {
+	member
+	ready bool
+	asked atomic.Int32
+}
+
+func (f *feeder) Watch(ctx context.Context, _ action.Digest, ready func(), _ func(archive.Ref)) error {
+	f.asked.Add(1)
+	if f.ready {
+		ready()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Second):
+		return errDown
+	}
+}
+
+// A feed that worked is asked for again soon, one that does not ever later.
+func TestMultiWatchPauses(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		ready       bool
+		least, most int32
+	}{
+		{"worked", true, 290, 400},
+		{"never worked", false, 10, 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &feeder{ready: test.ready}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				m := &archive.Multi{Members: []archive.Finder{f}}
+				if err := m.Watch(ctx, action.Digest{}, func() {}, func(archive.Ref) {}); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Watch: got %v, want the end of the context", err)
+				}
+				if got := f.asked.Load(); got < test.least || got > test.most {
+					t.Errorf("asked for the feed %d times in ten minutes, want %d to %d", got, test.least, test.most)
+				}
+			})
+		})
+	}
+}
+
+// What an archive without a look at the head serves is looked at too.
+func TestFetchFromOthers(t *testing.T) {
+	c := storetest.NewChain(t, "fetch")
+	item, other := c.Next(t, archive.TypeActions, nil), c.Next(t, archive.TypeActions, nil)
+	ref := refOf(t, item)
+	m := &archive.Multi{Members: []archive.Finder{&member{data: map[string][]byte{ref.ID: other.Data}}}}
+	if _, err := m.Fetch(t.Context(), ref); !errors.Is(err, archive.ErrForged) {
+		t.Errorf("Fetch of another record: got %v, want ErrForged", err)
+	}
+	m.Members = append(m.Members, &member{data: map[string][]byte{ref.ID: item.Data}})
+	if record, err := m.Fetch(t.Context(), ref); err != nil || record.Digest != ref.Digest {
+		t.Errorf("Fetch with a good member: got %v, %v, want %v", record.Digest, err, ref.Digest)
 	}
 }
 

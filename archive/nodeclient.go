@@ -32,21 +32,18 @@ type Node struct {
 }
 
 func (n *Node) bundler() *Bundler {
-	return &Bundler{URL: n.URL, Dialect: Turbo, Addresses: n.Addresses, HTTP: n.HTTP}
+	return &Bundler{URL: n.URL, Dialect: Turbo, Addresses: n.Addresses, HTTP: n.HTTP, node: n.Name()}
 }
 
-func (n *Node) gateway() *Gateway { return &Gateway{URL: n.URL, HTTP: n.HTTP} }
+func (n *Node) gateway() *Gateway { return &Gateway{URL: n.URL, HTTP: n.HTTP, node: n.Name()} }
 
-// Name is the URL without its secrets.
+// Name is the URL without secrets.
 func (n *Node) Name() string { return displayURL(n.URL) }
 
-// Put is Bundler.Put. What a node has taken is Confirmed.
+// Put is Bundler.Put. A node has no blocks: what it promises for none is
+// Confirmed at once.
 func (n *Node) Put(ctx context.Context, item []byte) (Receipt, error) {
-	receipt, err := n.bundler().Put(ctx, item)
-	if err == nil {
-		receipt.State = Confirmed
-	}
-	return receipt, err
+	return n.bundler().Put(ctx, item)
 }
 
 // Status is Bundler.Status.

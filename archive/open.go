@@ -14,11 +14,18 @@ type Archive struct {
 	Finder  Finder  // can be read
 	Putter  Putter  // can be written
 	Watcher Watcher // can push what is new
-	name    string
 }
 
-// Name is the URL without its secrets.
-func (a Archive) Name() string { return a.name }
+// Name is the URL without secrets and keys.
+func (a Archive) Name() string {
+	switch {
+	case a.Putter != nil:
+		return a.Putter.Name()
+	case a.Finder != nil:
+		return a.Finder.Name()
+	}
+	return ""
+}
 
 // OpenURL makes the archive of a URL. It does not dial: whether there is
 // anything is seen at the first use. http may be nil. The forms:
@@ -43,7 +50,6 @@ func OpenURL(raw string, http *Client) (Archive, error) {
 	if err != nil {
 		return Archive{}, fmt.Errorf("archive %s: %w", displayURL(raw), err)
 	}
-	a.name = displayURL(raw)
 	return a, nil
 }
 

@@ -16,9 +16,9 @@ func TestOpenURL(t *testing.T) {
 		roles string
 	}{
 		{"https://node.example", "https://node.example", "read write push"},
-		{"http://user:secret@[::1]:1984/base/?address=" + address + "&address=" + address, "http://[::1]:1984/base/", "read write push"},
+		{"http://user:secret@[::1]:1984/base/?address=" + address + "&address=" + address, "http://[::1]:1984/base", "read write push"},
 		{"dir:///var/lib/archive", "dir:///var/lib/archive", "read write"},
-		{"dir:///with%20space", "dir:///with%20space", "read write"},
+		{"dir:///with%20space", "dir:///with space", "read write"},
 		{"bundlr+https://b.example?currency=matic&address=" + address + "&gateway=https://g.example", "bundlr+https://b.example", "read write"},
 		{"bundlr+http://user:secret@b.example?gateway=http://user:secret@g.example&owner=" + address, "bundlr+http://b.example", "read write"},
 		{"turbo+https://t.example", "turbo+https://t.example", "write"},

@@ -120,7 +120,7 @@ func Done(fault Fault) Fault {
 
 // Misread answers an upload with a receipt for another item.
 func Misread(s *Server, w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
-	writeJSON(w, receipt(s.t, receiptKey(), NewID(1)))
+	writeJSON(w, receipt(s.t, receiptKey(), NewID(1), s.deadline()))
 }
 
 // Forged answers an upload with a receipt that another key has signed.
@@ -134,7 +134,7 @@ func Forged(s *Server, w http.ResponseWriter, r *http.Request, _ http.HandlerFun
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	writeJSON(w, receipt(s.t, otherKey(), item.ID))
+	writeJSON(w, receipt(s.t, otherKey(), item.ID, s.deadline()))
 }
 
 // record serves the request and leaves its body as it was.

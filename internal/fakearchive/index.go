@@ -126,7 +126,7 @@ func (s *Server) page(q query) any {
 	for i, n := range all[place:min(len(all), place+q.limit)] {
 		edges = append(edges, map[string]any{"cursor": strconv.Itoa(from + i + 1), "node": n.json()})
 	}
-	info := map[string]any{"hasNextPage": s.Endless || place+q.limit < len(all)}
+	info := map[string]any{"hasNextPage": s.Endless || !s.Last && place+q.limit < len(all)}
 	return map[string]any{"data": map[string]any{"transactions": map[string]any{"pageInfo": info, "edges": edges}}}
 }
 

@@ -24,9 +24,9 @@ func newKey() *rsa.PrivateKey {
 	return key
 }
 
-func receipt(t testing.TB, key *rsa.PrivateKey, id string) archive.Promise {
+func receipt(t testing.TB, key *rsa.PrivateKey, id string, deadline int64) archive.Promise {
 	p, err := archive.SignReceipt(key, archive.Promise{
-		ID: id, Timestamp: time.Now().UnixMilli(), Version: "1.0.0", DeadlineHeight: 1200,
+		ID: id, Timestamp: time.Now().UnixMilli(), Version: "1.0.0", DeadlineHeight: deadline,
 	})
 	if err != nil {
 		t.Errorf("sign receipt: %v", err)

@@ -27,11 +27,15 @@ type Server struct {
 	Address string
 	// Forks lets two records have one number, which is a fault otherwise.
 	Forks bool
+	// Blockless makes it like pgbridge's node: what is stored is final.
+	Blockless bool
 	// Lie changes what the index answers, nil leaves it. It gets all that
 	// matches, before paging.
 	Lie func([]Node) []Node
 	// Endless makes each page of the index the first one, and never the last.
 	Endless bool
+	// Last makes each page say that it is the last one.
+	Last bool
 
 	t      testing.TB
 	http   *httptest.Server
@@ -175,7 +179,15 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "Transaction already received")
 		return
 	}
-	writeJSON(w, receipt(s.t, receiptKey(), item.ID))
+	writeJSON(w, receipt(s.t, receiptKey(), item.ID, s.deadline()))
+}
+
+// deadline is the height of the block that a receipt promises.
+func (s *Server) deadline() int64 {
+	if s.Blockless {
+		return 0
+	}
+	return 1200
 }
 
 // keep stores an item. The caller holds mu.
@@ -206,7 +218,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		state := "CONFIRMED"
-		if n.Height != 0 && s.height-n.Height >= 18 {
+		if s.Blockless || n.Height != 0 && s.height-n.Height >= 18 {
 			state = "FINALIZED"
 		}
 		writeJSON(w, map[string]any{"status": state, "info": "pending"})
