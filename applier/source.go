@@ -39,7 +39,7 @@ type source struct {
 	log   *slog.Logger
 
 	known  map[uint64][]archive.Ref
-	forged sync.Map // ids of items that are not what they claim to be
+	forged sync.Map // id → when the item was seen not to be what it claims
 	hole   Hole
 }
 
@@ -66,6 +66,9 @@ const (
 	// prefetch is how many records are fetched and unpacked ahead of the one
 	// that is applied.
 	prefetch = 3
+	// forgedFor is how long an item that was not what it claimed is passed over:
+	// a gateway may have served an error page in its place.
+	forgedFor = 10 * time.Minute
 )
 
 // run delivers records until ctx ends, or, to the end, until there are no more.
@@ -128,7 +131,7 @@ func (s *source) take(refs []archive.Ref) {
 		if r.DB != s.db || r.Writer != s.writer || r.Epoch != s.at.epoch || r.Seq < s.at.next() || len(s.known) > 100*archive.MaxWindow {
 			continue
 		}
-		if _, forged := s.forged.Load(r.ID); forged {
+		if at, forged := s.forged.Load(r.ID); forged && time.Since(at.(time.Time)) < forgedFor {
 			continue
 		}
 		s.known[r.Seq] = append(s.known[r.Seq], r)
@@ -251,7 +254,7 @@ func (s *source) fetch(ctx context.Context, refs []archive.Ref) (opened, error) 
 		record, err := s.archive.Fetch(ctx, ref)
 		switch {
 		case errors.Is(err, archive.ErrForged):
-			s.forged.Store(ref.ID, true)
+			s.forged.Store(ref.ID, time.Now())
 			failed = err
 		case err != nil:
 			failed = err

@@ -109,8 +109,9 @@ func (a *app) archives() (putters []archive.Putter, reader *archive.Multi, err e
 		return nil, nil, err
 	}
 	reader = &archive.Multi{Log: a.log}
+	client := &archive.Client{Log: a.log}
 	for _, url := range a.Archives {
-		opened, err := archive.OpenURL(url, nil)
+		opened, err := archive.OpenURL(url, client)
 		if err != nil {
 			return nil, nil, usageError{err}
 		}
