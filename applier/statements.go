@@ -48,6 +48,19 @@ func (t *target) rollback(ctx context.Context) error {
 	return nil
 }
 
+// addTruncate collects a truncate. Those that follow each other and restart
+// sequences alike are one statement: a foreign key between two tables lets
+// neither be emptied alone.
+func (t *target) addTruncate(ctx context.Context, s *action.Shape) error {
+	if len(t.truncates) > 0 && t.truncates[0].Restart != s.Restart {
+		if err := t.truncate(ctx); err != nil {
+			return err
+		}
+	}
+	t.truncates = append(t.truncates, s)
+	return nil
+}
+
 // truncate empties the collected tables with one statement, as the source did:
 // without CASCADE, because the record names every table that was emptied.
 func (t *target) truncate(ctx context.Context) error {
@@ -58,15 +71,19 @@ func (t *target) truncate(ctx context.Context) error {
 		return err
 	}
 	var names []string
-	restart := ""
 	for _, s := range t.truncates {
-		names = append(names, s.Table.SQL())
-		if s.Restart {
-			restart = " RESTART IDENTITY"
+		tab, err := t.tables.get(ctx, s.Table)
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", s.Action(), err)
 		}
+		names = append(names, tab.target)
+	}
+	sql := "TRUNCATE " + strings.Join(names, ", ")
+	if t.truncates[0].Restart {
+		sql += " RESTART IDENTITY"
 	}
 	t.truncates = t.truncates[:0]
-	if _, err := t.conn.Exec(ctx, "TRUNCATE "+strings.Join(names, ", ")+restart); err != nil {
+	if _, err := t.conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("apply truncate of %s: %w", strings.Join(names, ", "), err)
 	}
 	return nil
@@ -153,8 +170,7 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 
 func (t *target) exactAction(ctx context.Context, s *action.Shape) error {
 	if s.Op == action.Truncate {
-		t.truncates = append(t.truncates, s)
-		return nil
+		return t.addTruncate(ctx, s)
 	}
 	if err := t.truncate(ctx); err != nil {
 		return err

@@ -25,8 +25,8 @@ type table struct {
 	key []string
 	// equal are the operators by which the index of key compares, one per column.
 	equal []string
-	// ordered: triggers of the table fire here (ENABLE ALWAYS or REPLICA), so
-	// the order of changes can be seen.
+	// ordered: triggers of the table, or of a partition, fire here (ENABLE
+	// ALWAYS or REPLICA), so the order of changes can be seen.
 	ordered bool
 }
 
@@ -58,7 +58,8 @@ type tables struct {
 }
 
 const tableQuery = `SELECT c.oid, c.relkind = 'p',
-	EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R'))
+	EXISTS (SELECT FROM pg_trigger t WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+		AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R'))
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
 

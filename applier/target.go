@@ -193,7 +193,9 @@ func (t *target) collectTx(ctx context.Context) error {
 	for t.reader.Action() {
 		s := t.reader.Shape()
 		if s.Op == action.Truncate {
-			t.truncates = append(t.truncates, s)
+			if err := t.addTruncate(ctx, s); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := t.truncate(ctx); err != nil {
