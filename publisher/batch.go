@@ -19,6 +19,7 @@ type batch struct {
 	at      int64    // commit time of the last transaction
 	actions []string // distinct names, for the tags
 	copied  bool     // initial rows: a record of them holds nothing else
+	restart bool     // a TRUNCATE in it restarts sequences
 }
 
 // builder collects transactions into batches. It knows nothing of time or of
@@ -37,6 +38,7 @@ type builder struct {
 	open    bool // the line of tx is begun
 	rows    int64
 	skip    int64 // changes of tx that are in the chain already
+	restart bool  // as in batch
 	dropped bool  // tx is in the chain already, or is an echo
 }
 
@@ -93,6 +95,7 @@ func (b *builder) truncate(shapes []*action.Shape) {
 	for _, s := range shapes {
 		b.note(s)
 		b.body.Truncate(s)
+		b.restart = b.restart || s.Restart
 	}
 }
 
@@ -139,12 +142,12 @@ func (b *builder) pending() int { return b.body.Len() }
 
 // batch returns what is collected and goes on in spare's memory.
 func (b *builder) batch(spare []byte) batch {
-	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names()}
+	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names(), restart: b.restart}
 	if out.txs > 0 {
 		out.body = b.body.Swap(spare)
 	}
 	clear(b.shapes)
-	b.last = nil
+	b.last, b.restart = nil, false
 	return out
 }
 

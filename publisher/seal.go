@@ -57,6 +57,9 @@ func (s *sealer) take(ctx context.Context, b batch) error {
 }
 
 func (s *sealer) seal(ctx context.Context, b batch) error {
+	if b.restart {
+		clear(s.floors) // of the sequences that restart here, and of which only the table is known
+	}
 	if b.part == (Part{}) && !b.copied {
 		if err := s.appendFloors(ctx, &b); err != nil {
 			return err
