@@ -5,7 +5,7 @@ FUZZTIME    ?= 10s
 BENCH       ?= .
 COUNT       ?= 1
 VERSIONS    ?= 14 15 16 17 18
-CONTAINERS  ?= ./internal/pgtest ./integration
+CONTAINERS  ?= TestFollowAndRestore|TestServersKilled
 
 .PHONY: help
 help: ## Show this help
@@ -45,8 +45,9 @@ test-matrix: postgres ## Run the tests that need Postgres on VERSIONS of it (14 
 	@internal/pgtest/matrix.sh $(VERSIONS)
 
 .PHONY: test-containers
-test-containers: ## Run the tests of CONTAINERS with Postgres in containers
-	docker/testimage/with-docker.sh go test -race -count=1 -timeout 30m $(CONTAINERS)
+test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in containers
+	docker/testimage/with-docker.sh sh -c 'go test -race -count=1 ./internal/pgtest && \
+		go test -race -count=1 -run "$(CONTAINERS)" ./integration'
 
 .PHONY: interop
 interop: ## Run the official bundler clients against pgbridge's own node
