@@ -22,7 +22,7 @@ type RewoundError struct {
 	Writer        action.Writer
 	Epoch         uint32
 	Known         uint64 // the last record the database knows
-	Found         uint64 // a later one that the archive has
+	Found         uint64 // a later one that the archive has, or another in its place
 	OwnDigest     action.Digest
 	ArchiveDigest action.Digest
 }
@@ -34,25 +34,32 @@ func (e *RewoundError) Error() string {
 
 func (e *RewoundError) Unwrap() error { return ErrMoved }
 
-// compareHead looks in the archives for records after the head of the chain. An
+// compareHead looks in the archives for records after the head of the chain, or
+// another in its place: a clone may have written as many as this database. An
 // archive that is away is no reason to stop: nothing is lost by publishing into
 // the outbox, and the next start looks again.
 func (p *Publisher) compareHead(ctx context.Context, c Chain) error {
 	if p.Reader == nil {
 		return nil
 	}
-	refs, err := p.Reader.Find(ctx, archive.Query{DB: p.DB, Writer: c.Writer, Epoch: c.Epoch, First: c.Seq + 1, Last: c.Seq + archive.MaxWindow})
+	refs, err := p.Reader.Find(ctx, archive.Query{DB: p.DB, Writer: c.Writer, Epoch: c.Epoch, First: c.Seq, Last: c.Seq + archive.MaxWindow - 1})
 	if err != nil {
 		p.logger().Warn("the archive's head is not known", "error", err)
 		return ctx.Err()
 	}
 	for _, ref := range refs {
+		if ref.Seq == c.Seq && ref.Digest == c.Digest {
+			continue // our own
+		}
 		record, err := p.Reader.Fetch(ctx, ref)
 		if errors.Is(err, archive.ErrForged) || errors.Is(err, archive.ErrNotFound) {
 			continue // anyone can post an item with our tags
 		}
 		if err != nil {
 			return fmt.Errorf("look at the archive's head: %w", err)
+		}
+		if record.Digest == c.Digest {
+			continue // under tags that say otherwise
 		}
 		return &RewoundError{Writer: c.Writer, Epoch: c.Epoch, Known: c.Seq, Found: record.Header.Seq, OwnDigest: c.Digest, ArchiveDigest: record.Digest}
 	}

@@ -1,7 +1,9 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -197,8 +199,10 @@ func pauseAfter(err error) time.Duration {
 	return retryDelay
 }
 
+// nullJSON is raw as the database can keep it: what a stranger answered may be
+// no JSON, or hold a zero, which jsonb does not take.
 func nullJSON(raw []byte) any {
-	if len(raw) == 0 {
+	if !json.Valid(raw) || bytes.Contains(raw, []byte(`\u0000`)) {
 		return nil
 	}
 	return string(raw)
