@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,7 +38,7 @@ type source struct {
 	log   *slog.Logger
 
 	known  map[uint64][]archive.Ref
-	forged sync.Map // id → when the item was seen not to be what it claims
+	forged doubts
 	hole   Hole
 }
 
@@ -66,9 +65,6 @@ const (
 	// prefetch is how many records are fetched and unpacked ahead of the one
 	// that is applied.
 	prefetch = 3
-	// forgedFor is how long an item that was not what it claimed is passed over:
-	// a gateway may have served an error page in its place.
-	forgedFor = 10 * time.Minute
 )
 
 // run delivers records until ctx ends, or, to the end, until there are no more.
@@ -80,6 +76,9 @@ func (s *source) run(ctx context.Context) error {
 			return err
 		}
 		if n > 0 {
+			continue
+		}
+		if s.toEnd && s.forged.wait(ctx, s.at.next()) {
 			continue
 		}
 		if s.toEnd {
@@ -108,6 +107,7 @@ func (s *source) round(ctx context.Context) (int, error) {
 		return 0, s.noteHole(ctx)
 	}
 	s.hole = Hole{}
+	s.forged.forget(s.at.next())
 	return len(next), s.deliver(ctx, next)
 }
 
@@ -131,7 +131,7 @@ func (s *source) take(refs []archive.Ref) {
 		if r.DB != s.db || r.Writer != s.writer || r.Epoch != s.at.epoch || r.Seq < s.at.next() || len(s.known) > 100*archive.MaxWindow {
 			continue
 		}
-		if at, forged := s.forged.Load(r.ID); forged && time.Since(at.(time.Time)) < forgedFor {
+		if s.forged.has(r.ID) {
 			continue
 		}
 		s.known[r.Seq] = append(s.known[r.Seq], r)
@@ -200,7 +200,7 @@ func (s *source) deliver(ctx context.Context, seqs []uint64) error {
 	}
 	s.log.Warn("record not to be had yet", "error", err)
 	if errors.Is(err, archive.ErrForged) {
-		return nil // never asked for again: look for another copy at once
+		return nil // not asked for again for a while: look for another copy at once
 	}
 	return s.wait(ctx)
 }
@@ -254,7 +254,7 @@ func (s *source) fetch(ctx context.Context, refs []archive.Ref) (opened, error) 
 		record, err := s.archive.Fetch(ctx, ref)
 		switch {
 		case errors.Is(err, archive.ErrForged):
-			s.forged.Store(ref.ID, time.Now())
+			s.forged.add(ref.ID, ref.Seq)
 			failed = err
 		case err != nil:
 			failed = err
