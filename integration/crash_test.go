@@ -206,6 +206,18 @@ func (v *service) log() string {
 	return v.now.String()
 }
 
+// requireOneStart fails the test if a service had to be started again.
+func requireOneStart(t testing.TB, services ...*service) {
+	t.Helper()
+	for _, v := range services {
+		v.mu.Lock()
+		if v.starts != 1 {
+			t.Errorf("%s was started %d times, want once:\n%s", v.now.cmd, v.starts, v.now)
+		}
+		v.mu.Unlock()
+	}
+}
+
 // settled runs both sides without faults until all is applied, and requires
 // that follower and a restored copy equal the source.
 func (p *pair) settled(t testing.TB) {
