@@ -46,8 +46,7 @@ func (n *net) add(p *plan, values []action.Value) bool {
 	i, known := n.index[string(n.scratch)]
 	n.rows++
 	if p.shape.Op == action.Delete {
-		n.remove(p, values, i, known)
-		return true
+		return n.remove(p, values, i, known)
 	}
 	if !known {
 		n.remember(n.scratch, change{update: p, at: n.keep(values)})
@@ -82,17 +81,22 @@ func (n *net) addInsert(p *plan, values []action.Value) bool {
 }
 
 // remove folds a delete into what is known of the row.
-func (n *net) remove(p *plan, values []action.Value, i int32, known bool) {
+func (n *net) remove(p *plan, values []action.Value, i int32, known bool) bool {
 	if !known {
 		at := n.keep(values)
 		n.remember(n.scratch, change{gone: true, remove: p, at: at, keyAt: at})
-		return
+		return true
 	}
 	c := &n.changes[i]
+	if c.gone && c.insert == nil {
+		n.rows--
+		return false // a delete of a row that is gone: let the server say so
+	}
 	if c.insert == nil { // it was there before
 		c.gone, c.remove, c.keyAt = true, p, n.keep(values)
 	}
 	c.insert, c.update = nil, nil
+	return true
 }
 
 // merge folds an update into an insert or an update of the same row.
