@@ -112,7 +112,10 @@ func (w *wanted) named(name string) bool {
 func (w *wanted) early(tx action.Tx) bool {
 	return !w.since.IsZero() && tx.Clock.Time().Before(w.since)
 }
-func (w *wanted) late(tx action.Tx) bool { return !w.until.IsZero() && tx.Clock.Time().After(w.until) }
+
+func (w *wanted) late(tx action.Tx) bool {
+	return !w.until.IsZero() && tx.Clock.Time().After(w.until)
+}
 
 // listActions prints the actions of db.
 func (a *app) listActions(ctx context.Context, db action.Digest, w *wanted) error {

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+)
+
+// The environment variables that choose where servers come from.
+const (
+	EnvPostgres  = "PGBRIDGE_TEST_POSTGRES"  // docker or binaries: take no other
+	EnvBinDir    = "PGBRIDGE_TEST_BINDIR"    // the folder with postgres and initdb
+	EnvImage     = "PGBRIDGE_TEST_IMAGE"     // the image of a container
+	EnvClientDir = "PGBRIDGE_TEST_CLIENTDIR" // the folder with psql, pg_dump, pgbench
+
+	defaultImage = "postgres:17"
+)
+
+// ErrNone: there is no Postgres on this machine.
+var ErrNone = errors.New(`find a Postgres: there is none on this machine.
+Install the server (Debian, Ubuntu: apt-get install postgresql postgresql-contrib; macOS: brew install postgresql@17),
+or start a Docker engine, or name a folder with postgres and initdb in ` + EnvBinDir)
+
+// Source is where servers come from: a folder of binaries, or an image.
+type Source struct {
+	Bin   string
+	Major int // of the binaries
+	Image string
+}
+
+// Find looks, in this order, at the folder that PGBRIDGE_TEST_BINDIR names, for
+// a Docker engine, in PATH, and in the usual folders. PGBRIDGE_TEST_POSTGRES
+// takes one of the ways away. engine returns nil when a Docker engine answers.
+func Find(ctx context.Context, engine func(context.Context) error) (Source, error) {
+	want, image := os.Getenv(EnvPostgres), os.Getenv(EnvImage)
+	if image == "" {
+		image = defaultImage
+	}
+	switch want {
+	case "binaries", "":
+	case "docker":
+		if err := engine(ctx); err != nil {
+			return Source{}, fmt.Errorf("%s=docker, but no engine answers: %w", EnvPostgres, err)
+		}
+		return Source{Image: image}, nil
+	default:
+		return Source{}, fmt.Errorf("%s is %q: it must be docker, binaries or unset", EnvPostgres, want)
+	}
+	if dir := os.Getenv(EnvBinDir); dir != "" {
+		major, err := majorOf(filepath.Join(dir, "postgres"))
+		if err != nil {
+			return Source{}, fmt.Errorf("%s: %w", EnvBinDir, err)
+		}
+		return Source{Bin: dir, Major: major}, nil
+	}
+	if want == "" && engine(ctx) == nil {
+		return Source{Image: image}, nil
+	}
+	return FindBinaries()
+}
+
+// FindBinaries looks in PATH, where a link may lead to the real folder, and
+// then where Debian keeps every version.
+func FindBinaries() (Source, error) {
+	if path, err := exec.LookPath("postgres"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			if major, err := majorOf(real); err == nil {
+				return Source{Bin: filepath.Dir(real), Major: major}, nil
+			}
+		}
+	}
+	best := Source{}
+	for _, dir := range debianDirs() {
+		if major, err := majorOf(filepath.Join(dir, "postgres")); err == nil && major > best.Major {
+			best = Source{Bin: dir, Major: major}
+		}
+	}
+	if best.Bin == "" {
+		return Source{}, ErrNone
+	}
+	return best, nil
+}
+
+func debianDirs() []string {
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	return dirs
+}
+
+// FindClient returns the client program whose version is nearest to the
+// server's and not older: pg_dump refuses a newer server, and what it writes
+// for a newer one an older one may not understand. It looks beside the server
+// (in serverDir, if that is not empty), in the usual folders and in PATH.
+func FindClient(name, serverDir string, server int) (string, error) {
+	dirs := append([]string{serverDir}, debianDirs()...)
+	if dir := os.Getenv(EnvClientDir); dir != "" {
+		dirs = []string{dir}
+	} else if path, err := exec.LookPath(name); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	best, bestMajor, newest := "", 0, 0
+	for _, dir := range dirs {
+		path := filepath.Join(dir, name)
+		major, err := majorOf(path)
+		if dir == "" || err != nil {
+			continue
+		}
+		newest = max(newest, major)
+		if major >= server && (best == "" || major < bestMajor) {
+			best, bestMajor = path, major
+		}
+	}
+	if best == "" && newest == 0 {
+		return "", fmt.Errorf("find %s: install the clients of PostgreSQL %d (Debian, Ubuntu: postgresql-client) or name their folder in %s", name, server, EnvClientDir)
+	}
+	if best == "" {
+		return "", fmt.Errorf("find %s: the newest is of version %d, the server is %d: name a folder with newer clients in %s (make postgres-versions gets them)", name, newest, server, EnvClientDir)
+	}
+	return best, nil
+}
+
+var (
+	majors        sync.Map // path → int
+	versionFormat = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+)`)
+)
+
+// majorOf asks a program of Postgres for its major version.
+func majorOf(program string) (int, error) {
+	if known, ok := majors.Load(program); ok {
+		return known.(int), nil
+	}
+	out, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		return 0, fmt.Errorf("ask %s for its version: %w", program, err)
+	}
+	m := versionFormat.FindSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("ask %s for its version: it said %q", program, out)
+	}
+	major, _ := strconv.Atoi(string(m[1]))
+	majors.Store(program, major)
+	return major, nil
+}

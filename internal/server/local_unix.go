@@ -1,0 +1,206 @@
+//go:build unix
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Local is a server run from binaries, in a folder of its own. Methods may be
+// called concurrently but for those that start, stop or copy.
+type Local struct {
+	Dir    string // data, log, socket
+	bin    string
+	port   int
+	args   []string
+	as     *syscall.Credential // who runs the server, if not we
+	reaper *Reaper
+	server *exec.Cmd
+	ended  chan struct{} // closed when server has ended
+}
+
+// NewLocal makes the server's folder and its data. It is not started. settings
+// are arguments of the server: -c name=value.
+func NewLocal(bin string, port int, settings []string) (*Local, error) {
+	l, err := newFolder(bin)
+	if err != nil {
+		return nil, err
+	}
+	l.port = port
+	l.args = append([]string{
+		"-D", l.Data(), "-c", "port=" + strconv.Itoa(port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + l.Dir,
+	}, settings...)
+	initdb := l.command("initdb", "-D", l.Data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("run initdb of %s: %w\n%s", bin, err, out), l.Remove(context.Background()))
+	}
+	return l, nil
+}
+
+// newFolder makes a server's folder. It is short, for it holds a socket, and
+// in no folder that may be closed to the server's user.
+func newFolder(bin string) (*Local, error) {
+	as, err := serverUser()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "pgbridge-server-")
+	if err != nil {
+		return nil, err
+	}
+	l := &Local{bin: bin, Dir: dir, as: as}
+	if as != nil {
+		err = os.Chown(dir, int(as.Uid), int(as.Gid))
+	}
+	if err == nil {
+		l.reaper, err = StartReaper(reapFolder, dir)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return l, nil
+}
+
+// serverUser returns whom a server runs as when we are root: it refuses to be.
+func serverUser() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("postgres refuses to run as root: add a user named postgres, or run this as another user")
+}
+
+// Data is the server's data folder.
+func (l *Local) Data() string { return filepath.Join(l.Dir, "data") }
+
+// BinDir is the folder of the server's programs.
+func (l *Local) BinDir() string { return l.bin }
+
+// command runs a program of the server in a process group of its own: an
+// interrupt from the keyboard is for us, who then end the server.
+func (l *Local) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(l.bin, name), args...)
+	cmd.Dir = l.Dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+l.Dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: l.as}
+	return cmd
+}
+
+// Start returns when the server is launched, not when it is ready.
+func (l *Local) Start(context.Context) error {
+	out, err := os.OpenFile(l.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	server, ended := l.command("postgres", l.args...), make(chan struct{})
+	server.Stdout, server.Stderr = out, out
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("run postgres: %w", err)
+	}
+	go func() {
+		_ = server.Wait() // its log says more than its status
+		close(ended)
+	}()
+	l.server, l.ended = server, ended
+	return nil
+}
+
+// Alive returns an error if the server has ended by itself.
+func (l *Local) Alive() error {
+	select {
+	case <-l.ended:
+		return errors.New("postgres ended")
+	default:
+		return nil
+	}
+}
+
+// Signal returns when the server and its children are gone. SIGINT is a
+// shutdown with a checkpoint, SIGKILL is for all of them.
+func (l *Local) Signal(ctx context.Context, sig syscall.Signal) error {
+	if l.server == nil {
+		return nil
+	}
+	var gone []int
+	if sig == syscall.SIGKILL {
+		_ = l.server.Process.Signal(syscall.SIGSTOP) // no new children while we count them
+		gone = children(l.server.Process.Pid)
+	}
+	if err := l.server.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	for _, pid := range gone {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
+	}
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("postgres did not end after %v: %w", sig, ctx.Err())
+	}
+	for _, pid := range gone {
+		if err := waitGone(ctx, pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Local) logFile() string { return filepath.Join(l.Dir, "log") }
+
+// Log is what the server has said.
+func (l *Local) Log(context.Context) string {
+	b, _ := os.ReadFile(l.logFile())
+	return string(b)
+}
+
+// Clone is a copy of a server that is stopped, on another port. It is not
+// started.
+func (l *Local) Clone(port int) (*Local, error) {
+	to, err := newFolder(l.bin)
+	if err != nil {
+		return nil, err
+	}
+	if out, err := exec.Command("cp", "-a", l.Data(), to.Dir).CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("copy %s: %w\n%s", l.Data(), err, out), to.Remove(context.Background()))
+	}
+	to.port = port
+	for _, arg := range l.args {
+		arg = strings.ReplaceAll(arg, l.Dir, to.Dir)
+		to.args = append(to.args, strings.ReplaceAll(arg, "port="+strconv.Itoa(l.port), "port="+strconv.Itoa(port)))
+	}
+	return to, nil
+}
+
+// Remove ends the server, if it runs, and deletes its folder. It leaves both to
+// the reaper, so that the way out of a crash is always the way out.
+func (l *Local) Remove(ctx context.Context) error {
+	err := l.reaper.Close()
+	if l.ended != nil {
+		select {
+		case <-l.ended:
+		case <-ctx.Done():
+			err = errors.Join(err, ctx.Err())
+		}
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a server that takes connections.
+type Server struct {
+	Port    int
+	Version string // 17.5 (Debian 17.5-1)
+	Major   int
+	engine  engine
+}
+
+// engine is what runs a server: Local or Container.
+type engine interface {
+	Start(ctx context.Context) error
+	Alive() error
+	Signal(ctx context.Context, sig syscall.Signal) error
+	Log(ctx context.Context) string
+	Remove(ctx context.Context) error
+}
+
+// patience bounds the wait for a server that starts.
+const patience = time.Minute
+
+// Start makes a server and waits until it takes connections. settings are
+// arguments of the server: -c name=value. What it starts ends with Destroy, or
+// with this process.
+func (s Source) Start(ctx context.Context, settings []string) (*Server, error) {
+	for attempt := 1; ; attempt++ {
+		v, err := s.try(ctx, settings)
+		if err == nil {
+			return v, nil
+		}
+		if attempt == 3 || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
+			return nil, fmt.Errorf("start postgres: %w", err)
+		}
+	}
+}
+
+func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	v := &Server{Port: port}
+	if v.engine, err = s.make(ctx, port, settings); err != nil {
+		return nil, err
+	}
+	if err = v.engine.Start(ctx); err == nil {
+		err = v.ready(ctx)
+	}
+	if err != nil {
+		away := context.WithoutCancel(ctx)
+		return nil, errors.Join(fmt.Errorf("%w\n%s", err, v.engine.Log(away)), v.engine.Remove(away))
+	}
+	return v, nil
+}
+
+func (s Source) make(ctx context.Context, port int, settings []string) (engine, error) {
+	if s.Bin != "" {
+		return NewLocal(s.Bin, port, settings)
+	}
+	return NewContainer(ctx, s.Image, port, settings)
+}
+
+func (v *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, v.URL("postgres"))
+		if err == nil {
+			err = v.ask(ctx, conn)
+			return errors.Join(err, conn.Close(ctx))
+		}
+		if end := v.engine.Alive(); end != nil {
+			return end
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (v *Server) ask(ctx context.Context, conn *pgx.Conn) error {
+	const query = "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000"
+	if err := conn.QueryRow(ctx, query).Scan(&v.Version, &v.Major); err != nil {
+		return fmt.Errorf("ask for the server's version: %w", err)
+	}
+	return nil
+}
+
+// URL is where a database of the server is, for the superuser.
+func (v *Server) URL(database string) string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", v.Port, database)
+}
+
+// Place is the server's folder or container, for people.
+func (v *Server) Place() string {
+	switch e := v.engine.(type) {
+	case *Container:
+		return "container " + e.Name
+	case *Local:
+		return e.Dir
+	}
+	return ""
+}
+
+// Program is the command line that begins to run a client program: one of this
+// machine of that major version or newer or, in a container, its own.
+func (v *Server) Program(name string, major int) ([]string, error) {
+	switch e := v.engine.(type) {
+	case *Container:
+		return []string{"docker", "exec", "--interactive", e.Name, name}, nil
+	case *Local:
+		path, err := FindClient(name, e.BinDir(), major)
+		return []string{path}, err
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// Put copies a file of this machine into the container of the server.
+func (v *Server) Put(ctx context.Context, file, path string) error {
+	c, ok := v.engine.(*Container)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	_, err := docker(ctx, "cp", file, c.Name+":"+path)
+	return err
+}
+
+// Destroy ends the server at once, as a power cut would, and deletes it.
+func (v *Server) Destroy(ctx context.Context) error {
+	err := v.engine.Signal(ctx, syscall.SIGQUIT)
+	return errors.Join(err, v.engine.Remove(ctx))
+}
