@@ -94,7 +94,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	}
 	group.Go(func() error { return from.run(gctx) })
 	group.Go(func() error { return a.applyAll(gctx, to, records) })
-	return a.keep(ctx, group.Wait())
+	return a.keep(ctx, quiet(group.Wait()))
 }
 
 // unfinished prepares to for a copy of the initial rows that is not over.
@@ -190,7 +190,7 @@ func quarantine(ctx context.Context, conn *pgx.Conn, s *Stuck) error {
 	}
 	_, err := conn.Exec(ctx, `INSERT INTO pgbridge.quarantine (writer, epoch, seq, tx, sqlstate, error) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (writer, epoch, seq, tx) DO UPDATE SET sqlstate = excluded.sqlstate, error = excluded.error, found_at = clock_timestamp()`,
-		s.Writer.String(), int64(s.Epoch), int64(s.Seq), s.Tx, state, s.Err.Error())
+		s.Writer.String(), int64(s.Epoch), int64(s.Seq), s.Tx, state, quiet(s.Err).Error())
 	if err != nil {
 		return fmt.Errorf("write quarantine: %w", err)
 	}
