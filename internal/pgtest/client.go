@@ -2,7 +2,6 @@ package pgtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pgbridge/pgbridge/internal/server"
 )
 
 // Client returns the path of a client program (psql, pg_dump, pg_restore,
@@ -25,9 +26,9 @@ func (c *Cluster) Client(t testing.TB, name string) string {
 
 func (c *Cluster) client(name string) (string, error) {
 	if name == "pgbench" { // not among the clients of newer Debians, and any will do
-		return findClient(name, c.BinDir(), 0)
+		return server.FindClient(name, c.BinDir(), 0)
 	}
-	return findClient(name, c.BinDir(), c.major)
+	return server.FindClient(name, c.BinDir(), c.major)
 }
 
 // Run runs a client program on the database and returns what it printed. It
@@ -45,11 +46,10 @@ func (db *DB) Run(t testing.TB, name string, args ...string) string {
 func (db *DB) run(name string, args ...string) (string, error) {
 	path, err := db.Cluster.client(name)
 	if err != nil {
-		out, inside := db.Cluster.engine.run(context.Background(), db.Name, append([]string{name}, args...))
-		if errors.Is(inside, errors.ErrUnsupported) {
-			return "", err
+		if d, ok := db.Cluster.engine.(*docker); ok {
+			return d.run(context.Background(), db.Name, append([]string{name}, args...))
 		}
-		return out, inside
+		return "", err
 	}
 	var stdout, stderr strings.Builder
 	cmd := exec.Command(path, args...)

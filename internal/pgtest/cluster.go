@@ -2,10 +2,8 @@ package pgtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"slices"
@@ -16,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/internal/server"
 )
 
 // patience bounds every step that waits for a server.
@@ -41,22 +41,20 @@ type Cluster struct {
 	running bool
 }
 
-// engine is what runs a server: a local process or a container.
+// engine is what runs a server: server.Local, or a container.
 type engine interface {
-	// start returns when the server is launched, not when it is ready.
-	start(ctx context.Context) error
-	// signal returns when the server and its children are gone.
-	signal(ctx context.Context, sig syscall.Signal) error
-	// alive returns an error that tells why the server ended, if it has.
-	alive() error
-	// log returns what the server has said.
-	log(ctx context.Context) string
-	// remove ends the server, if it runs, and leaves nothing of it.
-	remove(ctx context.Context) error
-	// binDir returns the folder of the server's programs on this machine, or "".
-	binDir() string
-	// run runs a client program that the server brings itself, if it does.
-	run(ctx context.Context, db string, argv []string) (string, error)
+	// Start returns when the server is launched, not when it is ready.
+	Start(ctx context.Context) error
+	// Signal returns when the server and its children are gone.
+	Signal(ctx context.Context, sig syscall.Signal) error
+	// Alive returns an error that tells why the server ended, if it has.
+	Alive() error
+	// Log returns what the server has said.
+	Log(ctx context.Context) string
+	// Remove ends the server, if it runs, and leaves nothing of it.
+	Remove(ctx context.Context) error
+	// BinDir returns the folder of the server's programs on this machine, or "".
+	BinDir() string
 }
 
 // settings returns the parameters of every server of the kit, overridden by
@@ -101,21 +99,21 @@ func Start(t testing.TB, config Config) *Cluster {
 func start(config Config) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*patience) // an image may have to be pulled
 	defer cancel()
-	source, err := findSource(ctx)
+	source, err := server.Find(ctx, dockerAnswers)
 	if err != nil {
 		return nil, err
 	}
 	// A port is free when it is chosen, not for ever: try again with another.
 	for attempt := 1; ; attempt++ {
 		c := &Cluster{}
-		if c.port, err = freePort(); err != nil {
+		if c.port, err = server.FreePort(); err != nil {
 			return nil, err
 		}
-		if source.bin != "" {
-			c.major = source.major
-			c.engine, err = newLocal(source.bin, c.port, config.settings(c.major))
+		if source.Bin != "" {
+			c.major = source.Major
+			c.engine, err = server.NewLocal(source.Bin, c.port, config.settings(c.major))
 		} else {
-			c.engine, err = newContainer(ctx, source.image, c.port, config)
+			c.engine, err = newContainer(ctx, source.Image, c.port, config)
 		}
 		if err != nil {
 			return nil, err
@@ -123,7 +121,7 @@ func start(config Config) (*Cluster, error) {
 		if err = c.start(ctx); err == nil {
 			return c, nil
 		}
-		c.engine.remove(ctx)
+		c.engine.Remove(ctx)
 		if attempt == 3 || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
 			return nil, err
 		}
@@ -131,12 +129,12 @@ func start(config Config) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	if err := c.engine.start(ctx); err != nil {
+	if err := c.engine.Start(ctx); err != nil {
 		return err
 	}
 	conn, err := c.ready(ctx)
 	if err != nil {
-		return fmt.Errorf("start postgres: %w\n%s", err, c.engine.log(context.WithoutCancel(ctx)))
+		return fmt.Errorf("start postgres: %w\n%s", err, c.engine.Log(context.WithoutCancel(ctx)))
 	}
 	defer conn.Close(ctx)
 	var num int
@@ -156,7 +154,7 @@ func (c *Cluster) ready(ctx context.Context) (*pgx.Conn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if end := c.engine.alive(); end != nil {
+		if end := c.engine.Alive(); end != nil {
 			return nil, end
 		}
 		select {
@@ -206,8 +204,8 @@ func (c *Cluster) signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := c.engine.signal(ctx, sig); err != nil {
-		t.Fatalf("stop postgres: %v\n%s", err, c.engine.log(ctx))
+	if err := c.engine.Signal(ctx, sig); err != nil {
+		t.Fatalf("stop postgres: %v\n%s", err, c.engine.Log(ctx))
 	}
 	c.running = false
 }
@@ -223,7 +221,7 @@ func (c *Cluster) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c.running = false
-	return c.engine.remove(ctx)
+	return c.engine.Remove(ctx)
 }
 
 // Major returns the server's major version, 14 to 18.
@@ -233,10 +231,10 @@ func (c *Cluster) Major() int { return c.major }
 func (c *Cluster) Port() int { return c.port }
 
 // BinDir returns the folder of the server's programs, or "" in a container.
-func (c *Cluster) BinDir() string { return c.engine.binDir() }
+func (c *Cluster) BinDir() string { return c.engine.BinDir() }
 
 // Log returns what the server has written to its log.
-func (c *Cluster) Log() string { return c.engine.log(context.Background()) }
+func (c *Cluster) Log() string { return c.engine.Log(context.Background()) }
 
 func (c *Cluster) url(user, db string) string {
 	u := url.URL{
@@ -247,18 +245,4 @@ func (c *Cluster) url(user, db string) string {
 		RawQuery: "sslmode=disable",
 	}
 	return u.String()
-}
-
-// freePort returns a port of 127.0.0.1 outside the range from which the kernel
-// takes the ports of outgoing connections: it stays free while a server is down.
-func freePort() (int, error) {
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, errors.New("find a free port on 127.0.0.1: none of 100 was")
 }

@@ -19,6 +19,8 @@ import (
 	tcexec "github.com/testcontainers/testcontainers-go/exec"
 	tclog "github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/modules/postgres"
+
+	"github.com/pgbridge/pgbridge/internal/server"
 )
 
 // docker runs a server in a container. Its port is published on a fixed port
@@ -65,8 +67,8 @@ func newContainer(ctx context.Context, image string, port int, config Config) (*
 		testcontainers.WithNoStart(),
 	)
 	if err != nil {
-		d.remove(ctx)
-		return nil, fmt.Errorf("create a container of %s (%s names another image, %s=binaries needs none): %w", image, envImage, envPostgres, err)
+		d.Remove(ctx)
+		return nil, fmt.Errorf("create a container of %s (%s names another image, %s=binaries needs none): %w", image, server.EnvImage, server.EnvPostgres, err)
 	}
 	return d, nil
 }
@@ -95,10 +97,10 @@ func dockerAnswers(ctx context.Context) (err error) {
 	return err
 }
 
-func (d *docker) start(ctx context.Context) error { return d.container.Start(ctx) }
-func (d *docker) binDir() string                  { return "" }
+func (d *docker) Start(ctx context.Context) error { return d.container.Start(ctx) }
+func (d *docker) BinDir() string                  { return "" }
 
-func (d *docker) alive() error {
+func (d *docker) Alive() error {
 	state, err := d.container.State(context.Background())
 	if err != nil {
 		return err
@@ -109,7 +111,7 @@ func (d *docker) alive() error {
 	return nil
 }
 
-func (d *docker) signal(ctx context.Context, sig syscall.Signal) error {
+func (d *docker) Signal(ctx context.Context, sig syscall.Signal) error {
 	wait := d.client.ContainerWait(ctx, d.container.GetContainerID(), client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	_, err := d.client.ContainerKill(ctx, d.container.GetContainerID(), client.ContainerKillOptions{Signal: strconv.Itoa(int(sig))})
 	if err != nil {
@@ -123,7 +125,7 @@ func (d *docker) signal(ctx context.Context, sig syscall.Signal) error {
 	}
 }
 
-func (d *docker) log(ctx context.Context) string {
+func (d *docker) Log(ctx context.Context) string {
 	r, err := d.container.Logs(ctx)
 	if err != nil {
 		return err.Error()
@@ -149,7 +151,7 @@ func (d *docker) run(ctx context.Context, db string, argv []string) (string, err
 	return stdout.String(), nil
 }
 
-func (d *docker) remove(ctx context.Context) error {
+func (d *docker) Remove(ctx context.Context) error {
 	var err error
 	if d.container != nil {
 		err = d.container.Terminate(ctx, testcontainers.StopTimeout(0))

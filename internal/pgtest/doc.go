@@ -28,5 +28,5 @@
 // version is nearest to the server's and not older.
 //
 // No process and no file outlives the test process, even if it panics, times
-// out or is killed: see reaper.
+// out or is killed: see server.Reaper.
 package pgtest

@@ -3,6 +3,8 @@ package pgtest
 import (
 	"strings"
 	"testing"
+
+	"github.com/pgbridge/pgbridge/internal/server"
 )
 
 const ground = `
@@ -112,7 +114,7 @@ func TestClients(t *testing.T) {
 func TestWithoutClients(t *testing.T) {
 	db := New(t)
 	db.Exec(t, `CREATE TABLE t AS SELECT 'grüße' AS v`)
-	t.Setenv(envClientDir, t.TempDir())
+	t.Setenv(server.EnvClientDir, t.TempDir())
 	got, err := db.run("pg_dump", "--data-only", "--table=t")
 	if db.Cluster.BinDir() != "" {
 		if err == nil || !strings.Contains(err.Error(), "install the clients") {

@@ -12,13 +12,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgbridge/pgbridge/internal/server"
 )
 
 // haveBinaries is for tests of what containers cannot do. They are no part of
 // a machine that has nothing but Docker.
 func haveBinaries(t *testing.T) bool {
 	t.Helper()
-	_, err := findBinaries()
+	_, err := server.FindBinaries()
 	if err != nil && Shared(t).BinDir() == "" {
 		t.Log("this machine runs Postgres in containers only")
 		return false
@@ -30,7 +32,7 @@ func TestCopy(t *testing.T) {
 	if !haveBinaries(t) {
 		return
 	}
-	t.Setenv(envPostgres, "binaries")
+	t.Setenv(server.EnvPostgres, "binaries")
 	c := Start(t, Config{NoSync: true})
 	db := c.Database(t)
 	db.Exec(t, `CREATE TABLE t AS SELECT 1 AS id`)
@@ -73,7 +75,7 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 		return
 	}
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "PGTEST_ORPHAN=1", envPostgres+"=binaries")
+	child.Env = append(os.Environ(), "PGTEST_ORPHAN=1", server.EnvPostgres+"=binaries")
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

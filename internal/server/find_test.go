@@ -1,9 +1,10 @@
-package pgtest
+package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,9 +38,9 @@ func TestFindClient(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Setenv(envClientDir, "")
+			t.Setenv(EnvClientDir, "")
 			t.Setenv("PATH", test.path)
-			got, err := findClient("client", test.beside, test.server)
+			got, err := FindClient("client", test.beside, test.server)
 			if err != nil {
 				got = err.Error()
 			}
@@ -49,45 +50,36 @@ func TestFindClient(t *testing.T) {
 		})
 	}
 	t.Run("a folder that was named is the only one", func(t *testing.T) {
-		t.Setenv(envClientDir, dir18)
+		t.Setenv(EnvClientDir, dir18)
 		t.Setenv("PATH", dir16)
-		if got, err := findClient("client", dir16, 16); err != nil || got != filepath.Join(dir18, "client") {
+		if got, err := FindClient("client", dir16, 16); err != nil || got != filepath.Join(dir18, "client") {
 			t.Errorf("got %s, %v, want %s", got, err, dir18)
 		}
 	})
 }
+
+func noEngine(context.Context) error { return errors.New("no engine") }
 
 func TestFindSource(t *testing.T) {
 	dir16 := fake(t, "16.14", "postgres")
 	tests := []struct{ name, postgres, binDir, path, want string }{
 		{"a folder that was named", "", dir16, "", dir16},
 		{"PATH", "binaries", "", dir16, dir16},
-		{"a folder without a server", "", t.TempDir(), "", envBinDir},
+		{"a folder without a server", "", t.TempDir(), "", EnvBinDir},
 		{"a word nobody knows", "podman", "", "", `is "podman"`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Setenv(envPostgres, test.postgres)
-			t.Setenv(envBinDir, test.binDir)
+			t.Setenv(EnvPostgres, test.postgres)
+			t.Setenv(EnvBinDir, test.binDir)
 			t.Setenv("PATH", test.path)
-			got, err := findSource(t.Context())
+			got, err := Find(t.Context(), noEngine)
 			if err != nil {
-				got.bin = err.Error()
+				got.Bin = err.Error()
 			}
-			if !strings.Contains(got.bin, test.want) || err == nil && got.major != 16 {
+			if !strings.Contains(got.Bin, test.want) || err == nil && got.Major != 16 {
 				t.Errorf("got %+v, %v, want %s", got, err, test.want)
 			}
 		})
-	}
-}
-
-// In a process of its own, for testcontainers remembers what it has found.
-func TestDockerWithoutAnEngine(t *testing.T) {
-	t.Parallel()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "PGTEST_ORPHAN=1", envPostgres+"=docker", "DOCKER_HOST=unix:///nowhere/docker.sock")
-	out, err := child.Output()
-	if err == nil || !strings.Contains(string(out), "no engine answers") {
-		t.Errorf("got %v, %s, want: no engine answers", err, out)
 	}
 }
