@@ -131,7 +131,7 @@ func (s *source) take(refs []archive.Ref) {
 		if r.DB != s.db || r.Writer != s.writer || r.Epoch != s.at.epoch || r.Seq < s.at.next() || len(s.known) > 100*archive.MaxWindow {
 			continue
 		}
-		if s.forged.has(r.ID) {
+		if s.forged.has(r.ID) || slices.Contains(s.known[r.Seq], r) {
 			continue
 		}
 		s.known[r.Seq] = append(s.known[r.Seq], r)
@@ -147,6 +147,10 @@ func (s *source) noteHole(ctx context.Context) error {
 		if errors.Is(err, archive.ErrForged) || errors.Is(err, archive.ErrNotFound) {
 			delete(s.known, last)
 			continue
+		}
+		if err != nil && ctx.Err() == nil && s.later(err) {
+			s.log.Warn("record not to be had yet", "error", err)
+			return nil
 		}
 		if err != nil {
 			return err
