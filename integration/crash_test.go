@@ -281,6 +281,7 @@ func applied(t testing.TB, source, follower *pgtest.DB) {
 // The publisher dies, again and again, at every step that makes something
 // durable, just before and just after it.
 func TestPublisherKilled(t *testing.T) {
+	t.Parallel()
 	points := []struct {
 		name  string
 		match func(sent) bool
@@ -318,6 +319,7 @@ func someLoads(turn *int) []load {
 
 // The publisher dies around the upload of a record.
 func TestPublisherKilledAtPost(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	turn := 0
 	for _, point := range []string{"before storing", "after storing", "after the answer"} {
@@ -358,6 +360,7 @@ func dieAt(point string, hit chan struct{}) fakearchive.Fault {
 // The follower dies, again and again, around its commits and in the middle of
 // its work.
 func TestFollowerKilled(t *testing.T) {
+	t.Parallel()
 	points := []struct {
 		name  string
 		match func(sent) bool

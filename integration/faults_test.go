@@ -79,6 +79,7 @@ func flip(place float64) fakearchive.Fault {
 // Whatever an archive does to one request costs a delay: neither side has to be
 // started again, and nothing is lost, doubled or changed.
 func TestArchiveFaults(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	publishing, following := p.writer.serve(t, "run"), p.reader.serve(t, "run")
 	faults := archiveFaults
@@ -175,6 +176,7 @@ func (p *pair) lying(l *liar) {
 // An index that repeats, shuffles and makes up entries under our tags neither
 // stops nor misleads anyone.
 func TestLyingIndex(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	p.lying(&liar{forge: 4})
 	p.archive.Serve(fakearchive.NewID(101), []byte("rubbish"))
@@ -196,6 +198,7 @@ func TestLyingIndex(t *testing.T) {
 // A record that is withheld stops followers, who say so, and restore, which
 // says what it looked for and where; both go on once it is there.
 func TestHole(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	lies := &liar{}
 	p.lying(lies)
@@ -239,6 +242,7 @@ func TestHole(t *testing.T) {
 // A database that was cloned, or taken back to where it was, must not write a
 // second history; if two write at once, whoever reads stops.
 func TestForkAndRewind(t *testing.T) {
+	t.Parallel()
 	origin := pgtest.Start(t, pgtest.Config{NoSync: true})
 	source := origin.Database(t)
 	source.Exec(t, crashSchema)

@@ -54,6 +54,7 @@ func progressed(t testing.TB, follower *pgtest.DB) {
 
 // Either server dies under load, as systemd would have it, and comes back.
 func TestServersKilled(t *testing.T) {
+	t.Parallel()
 	here, there := pgtest.Start(t, pgtest.Config{}), pgtest.Start(t, pgtest.Config{})
 	source, follower := here.Database(t), there.Database(t)
 	source.Exec(t, crashSchema)
@@ -105,6 +106,7 @@ func freeAddress(t testing.TB) string {
 // back on the same folder: meanwhile the outbox grows and the server's WAL does
 // not, and in the end everything has arrived.
 func TestNodeKilledAndAway(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, crashSchema)
 	dir, address := t.TempDir(), freeAddress(t)
@@ -137,6 +139,7 @@ func TestNodeKilledAndAway(t *testing.T) {
 
 // What only a person can decide ends run with exit code 3 and says what it is.
 func TestRunRefuses(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true, Settings: map[string]string{"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}})
 	for _, c := range []struct {
 		name string
@@ -184,6 +187,7 @@ func TestRunRefuses(t *testing.T) {
 // A node whose disk is full answers with an error, loses nothing, and takes
 // everything once there is room.
 func TestNodeDiskFull(t *testing.T) {
+	t.Parallel()
 	source, restored := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, crashSchema)
 	dir := smallDisk(t)
@@ -244,6 +248,7 @@ func fill(t testing.TB, name string) {
 
 // An archive that cannot be written is said to be so, by name.
 func TestFolderNotWritable(t *testing.T) {
+	t.Parallel()
 	source := pgtest.New(t)
 	source.Exec(t, crashSchema)
 	file := filepath.Join(t.TempDir(), "file")

@@ -107,6 +107,7 @@ func spellings(t testing.TB, secret string) []string {
 // all is well, not at the most talkative level, and not when things fail in the
 // ways in which a server quotes values.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE SCHEMA app;
 		CREATE TABLE app.note (id text PRIMARY KEY, body text, UNIQUE (body));
