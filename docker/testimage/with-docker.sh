@@ -14,6 +14,9 @@ start_engine() {
         echo "with-docker.sh: no Docker engine answers: start one, or run this as root with dockerd installed (apt-get install docker.io)" >&2
         exit 1
     fi
+    # Two engines would share the bridge, and the addresses on it.
+    exec 9>"${TMPDIR:-/tmp}/pgbridge-docker.lock"
+    flock -n 9 || { echo "with-docker.sh: wait for another private engine to end" >&2; flock 9; }
     bridge=new
     [ ! -e /sys/class/net/docker0 ] || bridge=old
     dir=$(mktemp -d /tmp/pgbridge-docker.XXXXXX)
@@ -24,7 +27,7 @@ start_engine() {
     # Containers here talk to this machine and to each other only: the firewall
     # and the routing of the machine stay as they are.
     dockerd --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
-        --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "$DOCKER_HOST" >"$dir/log" 2>&1 &
+        --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "$DOCKER_HOST" >"$dir/log" 2>&1 9>&- &
     dockerd=$!
     for _ in $(seq 300); do
         ! docker info >/dev/null 2>&1 || return 0
@@ -55,4 +58,4 @@ if ! docker image inspect "$official" >/dev/null 2>&1 && ! docker pull -q "$offi
     echo "$official cannot be pulled: made $PGBRIDGE_TEST_IMAGE from this machine's Postgres"
     export PGBRIDGE_TEST_IMAGE TESTCONTAINERS_RYUK_DISABLED=true # nor can the reaper's image
 fi
-"$@"
+"$@" 9>&-
