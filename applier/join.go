@@ -21,6 +21,9 @@ func FetchGenesis(ctx context.Context, from Archive, db action.Digest) (archive.
 	var failed error
 	for _, ref := range refs {
 		record, err := from.Fetch(ctx, ref)
+		if err == nil && record.Digest != db {
+			err = fmt.Errorf("item %s: %w: it holds record %d (%s)", ref.ID, archive.ErrForged, record.Header.Seq, record.Digest)
+		}
 		if err != nil {
 			failed = err
 			continue
