@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/fakearchive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
@@ -193,6 +196,73 @@ func TestLyingIndex(t *testing.T) {
 	publishing.kill()
 	following.kill()
 	p.restored(t)
+}
+
+// Somebody else's record is no genesis of the database, even if it holds one and
+// is tagged as one.
+func TestForgedGenesis(t *testing.T) {
+	t.Parallel()
+	source := pgtest.New(t)
+	source.Exec(t, crashSchema)
+	server, url := newArchive(t)
+	writer := newSite(t, source, url).withKey(t)
+	db, err := action.ParseDigest(strings.TrimSpace(writer.pgbridge(t, "init", "--name", "real")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Plant(plantGenesis(t, server, source, db))
+	target := newSite(t, pgtest.New(t), url)
+	stdout, stderr, code := target.try(t, "restore", "--db-id", db.String())
+	if code == 0 || !strings.Contains(stderr, "no genesis of "+db.String()) {
+		t.Errorf("restore of a forged genesis: exit code %d, want an error that there is none:\n%s%s", code, stdout, stderr)
+	}
+	publishing := writer.serve(t, "run")
+	published(t, source)
+	publishing.kill()
+	target.pgbridge(t, "restore", "--db-id", db.String())
+}
+
+// plantGenesis signs a genesis of its own as a later record of db.
+func plantGenesis(t testing.TB, server *fakearchive.Server, source *pgtest.DB, db action.Digest) fakearchive.Node {
+	t.Helper()
+	raw, err := hex.DecodeString(source.Value(t, `SELECT encode(genesis, 'hex') FROM pgbridge.database`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := archive.Open(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	genesis, err := applier.OpenGenesis(&record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := archive.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	genesis.Owner, genesis.Writers = key.Writer(), []action.Writer{key.Writer()}
+	body, err := genesis.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := record.Header
+	h.Type, h.DB, h.Writer, h.Seq, h.Prev, h.Txs = archive.TypeActions, db, key.Writer(), 2, db, 1
+	forged, err := archive.Seal(key, h, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := archive.Wrap(archive.KeyWallet(key), &forged, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Serve(item.ID, forged.Bytes)
+	for i, tag := range item.Tags {
+		if tag.Name == "Type" {
+			item.Tags[i].Value = string(archive.TypeGenesis)
+		}
+	}
+	return fakearchive.Node{ID: item.ID, Owner: item.Address(), Tags: item.Tags}
 }
 
 // A record that is withheld stops followers, who say so, and restore, which
