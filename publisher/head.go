@@ -56,7 +56,8 @@ func (p *Publisher) compareHead(ctx context.Context, c Chain) error {
 			continue // anyone can post an item with our tags
 		}
 		if err != nil {
-			return fmt.Errorf("look at the archive's head: %w", err)
+			p.logger().Warn("a record after the head could not be fetched", "seq", ref.Seq, "error", err)
+			return ctx.Err()
 		}
 		if record.Digest == c.Digest {
 			continue // under tags that say otherwise

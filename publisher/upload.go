@@ -59,13 +59,20 @@ type delivered struct {
 // run uploads until ctx ends. A failing archive is not an error: it is shown
 // by status, and tried again.
 func (u *uploader) run(ctx context.Context) error {
+	if err := u.unpark(ctx); err != nil {
+		return err
+	}
 	for {
-		pause, err := u.round(ctx)
+		pause, failed, err := u.round(ctx)
 		if err != nil {
 			return fmt.Errorf("upload to %s: %w", u.store.Name(), err)
 		}
 		if pause == 0 {
 			continue
+		}
+		wake := u.wake
+		if failed {
+			wake = nil // a new record is no reason to ask a failing archive sooner
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -73,26 +80,36 @@ func (u *uploader) run(ctx context.Context) error {
 			timer.Stop()
 			return ctx.Err()
 		case <-timer.C:
-		case <-u.wake:
+		case <-wake:
 			timer.Stop()
 		}
 	}
 }
 
-// round delivers one window of the outbox and says how long to wait before the
-// next.
-func (u *uploader) round(ctx context.Context) (time.Duration, error) {
+// unpark tries what the archive refused once more: a person has looked at it,
+// or else it will be refused again.
+func (u *uploader) unpark(ctx context.Context) error {
+	_, err := u.conn.Exec(ctx, `UPDATE pgbridge.delivery SET state = 'spooled', changed_at = clock_timestamp() WHERE archive = $1 AND state = 'parked'`, u.store.Name())
+	if err != nil {
+		return fmt.Errorf("unpark records: %w", err)
+	}
+	return nil
+}
+
+// round delivers one window of the outbox, and says how long to wait before the
+// next and whether that is because of a failure.
+func (u *uploader) round(ctx context.Context) (pause time.Duration, failed bool, err error) {
 	if time.Since(u.confirmed) >= confirmDelay {
 		if err := u.confirm(ctx); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	items, err := u.next(ctx)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if len(items) == 0 {
-		return confirmDelay, nil
+		return confirmDelay, false, nil
 	}
 	results := make([]delivered, len(items))
 	group, gctx := errgroup.WithContext(ctx)
@@ -105,9 +122,10 @@ func (u *uploader) round(ctx context.Context) (time.Duration, error) {
 	}
 	_ = group.Wait() // results carry the errors
 	if ctx.Err() != nil {
-		return 0, ctx.Err()
+		return 0, false, ctx.Err()
 	}
-	return u.record(ctx, results)
+	pause, err = u.record(ctx, results)
+	return pause, pause > 0, err
 }
 
 // nextItems are the oldest items that an archive does not have, as many as fit:
