@@ -19,13 +19,6 @@ type Decoder struct {
 	event     Event
 }
 
-// column is one value of a tuple: null, text, or absent (TOAST that did not
-// change and is not in the WAL).
-type column struct {
-	state byte // 'n', 't', 'u'
-	text  []byte
-}
-
 // Decode reads one message. The event is valid until the next call and as long
 // as msg is not overwritten. An error means that the stream cannot be
 // understood: nothing after it may be used.
@@ -36,7 +29,11 @@ func (d *Decoder) Decode(msg []byte) (*Event, error) {
 	m := message{rest: msg[1:]}
 	e := &d.event
 	*e = Event{Values: e.Values[:0], Truncates: e.Truncates[:0]}
-	if err := d.decode(msg[0], &m, e); err != nil {
+	err := d.decode(msg[0], &m, e)
+	if m.err != nil {
+		err = m.err // all that was found after the cut follows from it
+	}
+	if err != nil {
 		return nil, fmt.Errorf("decode %s message: %w", messageName(msg[0]), err)
 	}
 	return e, nil
@@ -73,15 +70,23 @@ func (d *Decoder) decode(kind byte, m *message, e *Event) error {
 		e.Kind, e.LSN, e.Name = Origin, m.lsn(), m.string()
 		return m.end()
 	case 'M':
-		e.Kind, e.Transactional, e.LSN, e.Name = Message, m.byte()&1 != 0, m.lsn(), m.string()
-		e.Content = m.take(int(m.uint32()))
-		return m.end()
+		return d.message(m, e)
 	case 'Y':
 		m.take(4)
 		_, _ = m.string(), m.string() // values travel as text: the type's name is of no use
 		return m.end()
 	}
 	return errors.New("not part of protocol version 1, which is all this pgbridge asks for: is something else using the slot?")
+}
+
+func (d *Decoder) message(m *message, e *Event) error {
+	flags := m.byte()
+	if flags > 1 {
+		return fmt.Errorf("unknown flags %#x", flags)
+	}
+	e.Kind, e.Transactional, e.LSN, e.Name = Message, flags == 1, m.lsn(), m.string()
+	e.Content = m.take(int(m.uint32()))
+	return m.end()
 }
 
 func (d *Decoder) insert(m *message, e *Event) error {
@@ -143,6 +148,9 @@ func (d *Decoder) update(m *message, e *Event) error {
 			return err
 		}
 		kind = m.byte()
+	}
+	if r.full && old != 'O' {
+		return fmt.Errorf("%s: the old row is absent, but the replica identity is FULL", r.name)
 	}
 	if kind != 'N' {
 		return fmt.Errorf("%s: tuple of kind %q where the new one is expected", r.name, kind)
@@ -217,12 +225,18 @@ const (
 func (d *Decoder) truncate(m *message, e *Event) error {
 	n := m.uint32()
 	options := m.byte()
+	if options&^(truncateCascade|truncateRestart) != 0 {
+		return fmt.Errorf("unknown options %#x", options)
+	}
+	if n == 0 && m.err == nil {
+		return errors.New("no table is named")
+	}
 	for ; n > 0 && m.err == nil; n-- {
 		r, err := d.relation(m)
 		if err != nil {
 			return err
 		}
-		e.Truncates = append(e.Truncates, action.NewTruncate(r.name, options&truncateRestart != 0, options&truncateCascade != 0))
+		e.Truncates = append(e.Truncates, r.truncateShape(options))
 	}
 	e.Kind = Truncate
 	return m.end()
@@ -240,31 +254,6 @@ func (d *Decoder) relation(m *message) (*relation, error) {
 	return r, nil
 }
 
-// tuple reads one row into dst.
-func (r *relation) tuple(m *message, dst []column) ([]column, error) {
-	dst = dst[:0]
-	if n := int(m.uint16()); m.err == nil && n != len(r.columns) {
-		return dst, fmt.Errorf("%s: %d values for %d columns", r.name, n, len(r.columns))
-	}
-	for i := range r.columns {
-		c := column{state: m.byte()}
-		switch c.state {
-		case 'n', 'u':
-		case 't':
-			c.text = m.take(int(m.uint32()))
-		default:
-			if m.err == nil {
-				return dst, fmt.Errorf("%s: value of column %q has format %q, text was asked for", r.name, r.columns[i], c.state)
-			}
-		}
-		if m.err != nil {
-			return dst, m.err
-		}
-		dst = append(dst, c)
-	}
-	return dst, nil
-}
-
 // messageName names a message as the documentation does.
 func messageName(c byte) string {
 	if name := messageNames[c]; name != "" {
@@ -275,7 +264,7 @@ func messageName(c byte) string {
 
 var messageNames = map[byte]string{
 	'B': "Begin", 'C': "Commit", 'O': "Origin", 'R': "Relation", 'Y': "Type", 'I': "Insert", 'U': "Update",
-	'D': "Delete", 'T': "Truncate", 'M': "Logical Decoding Message", 'S': "Stream Start", 'E': "Stream Stop",
+	'D': "Delete", 'T': "Truncate", 'M': "Logical Decoding", 'S': "Stream Start", 'E': "Stream Stop",
 	'c': "Stream Commit", 'A': "Stream Abort", 'b': "Begin Prepare", 'P': "Prepare", 'K': "Commit Prepared",
 	'r': "Rollback Prepared", 'p': "Stream Prepare",
 }

@@ -9,18 +9,23 @@ import (
 // relation is a table as the last RELATION message described it. WAL written
 // before an ALTER TABLE is preceded by the description of that time.
 type relation struct {
-	name     action.Name
-	identity byte // d default, n nothing, f full, i index
-	columns  []string
-	isKey    []bool
-	keys     []string
+	name    action.Name
+	full    bool // replica identity is the whole row
+	columns []string
+	isKey   []bool
+	keys    []string
 
-	insert   *action.Shape
-	deletes  [2]*action.Shape // by key, by whole row
-	updates  map[string]*action.Shape
-	lastMask []byte
-	last     *action.Shape
+	insert    *action.Shape
+	deletes   [2]*action.Shape // by key, by whole row
+	truncates [4]*action.Shape // by option bits
+	updates   map[string]*action.Shape
+	lastMask  []byte
+	last      *action.Shape
 }
+
+// maxUpdates bounds the shapes of updates that a relation remembers: every set
+// of changed columns has its own, and a wide table has more sets than memory.
+const maxUpdates = 256
 
 func parseRelation(m *message) (oid uint32, r *relation, err error) {
 	oid = m.uint32()
@@ -30,7 +35,7 @@ func parseRelation(m *message) (oid uint32, r *relation, err error) {
 		r.name.Schema = "pg_catalog" // the protocol's abbreviation
 	}
 	r.name.Name = m.string()
-	r.identity = m.byte()
+	r.full = m.byte() == 'f'
 	for range m.uint16() {
 		key := m.byte()&1 != 0
 		name := m.string()
@@ -85,10 +90,21 @@ func (r *relation) updateShape(mask []byte) *action.Shape {
 			}
 		}
 		s = action.NewShape(action.Update, r.name, key, set)
+		if len(r.updates) >= maxUpdates {
+			clear(r.updates)
+		}
 		r.updates[string(mask)] = s
 	}
 	r.last, r.lastMask = s, append(r.lastMask[:0], mask...)
 	return s
+}
+
+// truncateShape is the shape of a truncate with the option bits of the message.
+func (r *relation) truncateShape(options byte) *action.Shape {
+	if r.truncates[options] == nil {
+		r.truncates[options] = action.NewTruncate(r.name, options&truncateRestart != 0, options&truncateCascade != 0)
+	}
+	return r.truncates[options]
 }
 
 func (r *relation) noKey(op action.Op) error {
