@@ -83,7 +83,10 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 			b.measure(t, g, chosen, report)
 		}
 	})
-	report.end()
+	if len(report.Results) == 0 {
+		return false, err
+	}
+	report.end() // what there is, also after a failure
 	if asJSON {
 		return report.pass(), errors.Join(err, report.writeJSON(os.Stdout))
 	}

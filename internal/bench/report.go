@@ -207,6 +207,7 @@ func (r *result) processor(of func(round) *measure) string {
 			medians[name] = median(r.each(func(v round) float64 { return of(v).CPU[name] }))
 		}
 	}
+	total := median(r.each(func(v round) float64 { return sum(of(v).CPU) }))
 	names := slices.SortedFunc(maps.Keys(medians), func(a, b string) int { return int(1000 * (medians[b] - medians[a])) })
 	var all []string
 	for _, name := range names {
@@ -215,7 +216,14 @@ func (r *result) processor(of func(round) *measure) string {
 		}
 		all = append(all, fmt.Sprintf("%s %.1f", name, medians[name]))
 	}
-	return strings.Join(all, ", ")
+	return fmt.Sprintf("%.1f in all: %s", total, strings.Join(all, ", "))
+}
+
+func sum(of map[string]float64) (total float64) {
+	for _, v := range of {
+		total += v
+	}
+	return total
 }
 
 // count writes a large number readably.
