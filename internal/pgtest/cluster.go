@@ -150,7 +150,7 @@ func (c *Cluster) ready(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, c.url("postgres", "postgres"))
+		conn, err := c.tryConnect(ctx)
 		if err == nil {
 			return conn, nil
 		}
@@ -163,6 +163,14 @@ func (c *Cluster) ready(ctx context.Context) (*pgx.Conn, error) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// tryConnect gives up soon: the proxy of a container that is just starting
+// takes a connection and may then say nothing for a minute.
+func (c *Cluster) tryConnect(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return pgx.Connect(ctx, c.url("postgres", "postgres"))
 }
 
 // Start starts a server that was stopped or killed and waits until it takes

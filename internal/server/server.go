@@ -76,7 +76,7 @@ func (v *Server) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, v.URL("postgres"))
+		conn, err := v.tryConnect(ctx)
 		if err == nil {
 			err = v.ask(ctx, conn)
 			return errors.Join(err, conn.Close(ctx))
@@ -143,4 +143,12 @@ func (v *Server) Put(ctx context.Context, file, path string) error {
 func (v *Server) Destroy(ctx context.Context) error {
 	err := v.engine.Signal(ctx, syscall.SIGQUIT)
 	return errors.Join(err, v.engine.Remove(ctx))
+}
+
+// tryConnect gives up soon: the proxy of a container that is just starting
+// takes a connection and may then say nothing for a minute.
+func (v *Server) tryConnect(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return pgx.Connect(ctx, v.URL("postgres"))
 }
