@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	flags.Float64Var(&b.scale, "scale", 1, "`factor` for the size of everything; the floors are meant for 1")
 	flags.IntVar(&b.rounds, "rounds", 3, "`number` of rounds")
 	flags.StringVar(&b.profiles, "profile", "", "write CPU profiles of the pgbridge processes into this `folder`")
-	flags.StringVar(&b.binary, "binary", "", "measure this pgbridge `file` instead of building one")
+	flags.StringVar(&b.binary, "binary", "", "measure this pgbridge `file` instead of building one; for -profile it must be built with -tags profile")
 	flags.BoolVar(&asJSON, "json", false, "print the results, with every measurement, as JSON")
 	if err := flags.Parse(args); err != nil {
 		return false, err
@@ -95,6 +95,9 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 
 // build builds pgbridge as users have it, or with the profiler in it.
 func (b *bench) build(t testing.TB) {
+	if err := os.MkdirAll(filepath.Join(b.profiles, "."), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if b.binary != "" {
 		return
 	}
@@ -102,9 +105,6 @@ func (b *bench) build(t testing.TB) {
 	args := []string{"build", "-o", b.binary}
 	if b.profiles != "" {
 		args = append(args, "-tags", "profile")
-		if err := os.MkdirAll(b.profiles, 0o755); err != nil {
-			t.Fatal(err)
-		}
 	}
 	build := exec.CommandContext(t.Context(), "go", append(args, "github.com/pgbridge/pgbridge/cmd/pgbridge")...)
 	if out, err := build.CombinedOutput(); err != nil {
