@@ -95,8 +95,10 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 
 // build builds pgbridge as users have it, or with the profiler in it.
 func (b *bench) build(t testing.TB) {
-	if err := os.MkdirAll(filepath.Join(b.profiles, "."), 0o755); err != nil {
-		t.Fatal(err)
+	if b.profiles != "" {
+		if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if b.binary != "" {
 		return
