@@ -125,7 +125,8 @@ func (s *shelf) Fetch(ctx context.Context, ref archive.Ref) (archive.Record, err
 }
 
 func (s *shelf) FindGenesis(context.Context, action.Digest) ([]archive.Ref, error) { return nil, nil }
-func (s *shelf) Name() string                                                      { return "shelf" }
+
+func (s *shelf) Name() string { return "shelf" }
 
 func (s *shelf) Watch(ctx context.Context, _ action.Digest, ready func(), found func(archive.Ref)) error {
 	s.mu.Lock()

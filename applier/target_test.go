@@ -184,8 +184,11 @@ func TestStuckSays(t *testing.T) {
 		{"check", `SELECT`, []deed{insert("item", idName, 2, "bad")}, "item_name_check", "23514"},
 		{"no value for a column of this table", `ALTER TABLE item ADD must int NOT NULL DEFAULT 0; ALTER TABLE item ALTER must DROP DEFAULT`, []deed{insert("item", idName, 2, "two")}, "must", "23502"},
 		{"another type", `ALTER TABLE item DROP CONSTRAINT item_name_check; ALTER TABLE item ALTER name TYPE int USING 1`, []deed{update("item", id, name, 1, "two")}, "invalid input", "22P02"},
-		{"a trigger that swallows", `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION no(); ALTER TABLE item ENABLE REPLICA TRIGGER no`,
-			[]deed{insert("item", idName, 2, "two")}, "found 0 of 1", ""},
+		{
+			"a trigger that swallows", `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION no(); ALTER TABLE item ENABLE REPLICA TRIGGER no`,
+			[]deed{insert("item", idName, 2, "two")},
+			"found 0 of 1", "",
+		},
 		{"empty where a row is", `ALTER TABLE item DROP CONSTRAINT item_pkey`, []deed{remove("item", idName, 1, "uno")}, "found 0 of 1", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

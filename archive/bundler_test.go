@@ -148,7 +148,7 @@ func TestPutEnds(t *testing.T) {
 				t.Fatal("Put: got a receipt, want an error")
 			}
 			for _, sentinel := range []error{archive.ErrMaybe, archive.ErrRejected, archive.ErrFunds} {
-				if got, want := errors.Is(err, sentinel), sentinel == test.want; got != want {
+				if got, want := errors.Is(err, sentinel), errors.Is(test.want, sentinel); got != want {
 					t.Errorf("Put: got %q; is it %q: %v, want %v", err, sentinel, got, want)
 				}
 			}

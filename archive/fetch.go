@@ -70,7 +70,7 @@ func readRecord(r io.Reader, length int64, accept func(*Record) error) ([]byte, 
 	}
 	b := bufio.NewReaderSize(r, MaxHeader+signatureLine)
 	head, err := b.Peek(MaxHeader + signatureLine)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	record, err := openHead(head)

@@ -187,16 +187,6 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	return body, err
 }
 
-// ask is send, again and again while the fault may pass. It is for requests
-// that change nothing.
-func (c *Client) ask(ctx context.Context, r request, limit int64) (a answer, err error) {
-	err = c.retry(ctx, r.url, func() error {
-		a, err = c.send(ctx, r, limit)
-		return err
-	})
-	return a, err
-}
-
 // retry calls try until it succeeds, fails for good, or there is no more time.
 func (c *Client) retry(ctx context.Context, url string, try func() error) error {
 	for p := c.Retry.begin(); ; {

@@ -113,7 +113,7 @@ func TestClientBounds(t *testing.T) {
 		},
 		"/here": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/fits", http.StatusFound) },
 		"/there": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://elsewhere.example/fits", 302)
+			http.Redirect(w, r, "http://elsewhere.example/fits", http.StatusFound)
 		},
 		"/loop": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) },
 	}

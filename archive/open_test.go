@@ -64,7 +64,7 @@ func TestOpenURLRefuses(t *testing.T) {
 		{"https://user:secret@node.example:port", "want a URL like"},
 		{"https:///path", "no host"},
 		{"https:node.example", "no host"},
-		{"https://node.example?adress=" + address, `key "adress" is not known here: it takes address`},
+		{"https://node.example?addr=" + address, `key "addr" is not known here: it takes address`},
 		{"https://node.example?gateway=https://g.example", `key "gateway" is not known here`},
 		{"https://node.example?address=", "address is empty"},
 		{"https://node.example?address=abc", `"abc" is not an address`},

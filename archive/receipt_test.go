@@ -60,11 +60,11 @@ func TestSignReceiptVerifies(t *testing.T) {
 // The file was signed with no salt, as Turbo does, by another implementation.
 func TestVerifyReceiptOfTurbo(t *testing.T) {
 	bundler := Address(receiptKey(t).N.Bytes())
-	got, err := VerifyReceipt(mustRead(t, "testdata/receipt-turbo.json"), Address([]byte("x")), []string{bundler})
+	_, err := VerifyReceipt(mustRead(t, "testdata/receipt-turbo.json"), Address([]byte("x")), []string{bundler})
 	checkRefusal(t, err, "it is for")
 	sum := sha256.Sum256([]byte("an item"))
 	id := base64.RawURLEncoding.EncodeToString(sum[:])
-	got, err = VerifyReceipt(mustRead(t, "testdata/receipt-turbo.json"), id, []string{bundler})
+	got, err := VerifyReceipt(mustRead(t, "testdata/receipt-turbo.json"), id, []string{bundler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,11 @@ func TestVerifyReceiptRefuses(t *testing.T) {
 		})
 	}
 	texts := []struct{ name, raw string }{
-		{"empty", ""}, {"empty object", "{}"}, {"null", "null"}, {"array", "[]"}, {"number", "202"},
+		{"empty", ""},
+		{"empty object", "{}"},
+		{"null", "null"},
+		{"array", "[]"},
+		{"number", "202"},
 		{"time as a fraction", `{"id":"` + good.ID + `","timestamp":1.5}`},
 		{"huge", `{"id":"` + strings.Repeat("x", maxReceipt) + `"}`},
 	}

@@ -100,7 +100,7 @@ func (g *Gateway) state(ctx context.Context, id string) (State, error) {
 	top := block.Height + confirmations
 	p, err = x.query(ctx, filter{block: top, limit: 10}, "id block{height}")
 	if err != nil {
-		return Accepted, nil // in a block, and how deep can be asked again
+		return Accepted, nil //nolint:nilerr // in a block, and how deep can be asked again
 	}
 	for _, n := range p.nodes {
 		if n.Block != nil && n.Block.Height >= top {

@@ -109,30 +109,30 @@ func ParseRef(id string, tags []Tag) (Ref, error) {
 
 func refOf(values map[string]string) (ref Ref, err error) {
 	if v := values["App-Version"]; v != strconv.Itoa(Version) {
-		return Ref{}, fmt.Errorf("App-Version %.50q is not known to this pgbridge: update it", v)
+		return Ref{}, fmt.Errorf("tag App-Version %.50q is not known to this pgbridge: update it", v)
 	}
 	if v := values["Content-Type"]; v != contentType {
-		return Ref{}, fmt.Errorf("Content-Type is %.50q, not %s", v, contentType)
+		return Ref{}, fmt.Errorf("tag Content-Type is %.50q, not %s", v, contentType)
 	}
 	if ref.Type = Type(values["Type"]); !ref.Type.valid() {
-		return Ref{}, fmt.Errorf("Type %.50q is not known to this pgbridge: update it", ref.Type)
+		return Ref{}, fmt.Errorf("tag Type %.50q is not known to this pgbridge: update it", ref.Type)
 	}
 	if ref.DB, err = action.ParseDigest(values["DB-ID"]); err != nil {
-		return Ref{}, fmt.Errorf("DB-ID: %w", err)
+		return Ref{}, fmt.Errorf("tag DB-ID: %w", err)
 	}
 	if ref.Writer, err = action.ParseWriter(values["Writer"]); err != nil {
-		return Ref{}, fmt.Errorf("Writer: %w", err)
+		return Ref{}, fmt.Errorf("tag Writer: %w", err)
 	}
 	epoch, err := parseCount(values["Epoch"], 32)
 	if err != nil {
-		return Ref{}, fmt.Errorf("Epoch: %w", err)
+		return Ref{}, fmt.Errorf("tag Epoch: %w", err)
 	}
 	ref.Epoch = uint32(epoch)
 	if ref.Seq, err = parseCount(values["Seq"], 64); err != nil {
-		return Ref{}, fmt.Errorf("Seq: %w", err)
+		return Ref{}, fmt.Errorf("tag Seq: %w", err)
 	}
 	if ref.Digest, err = action.ParseDigest(values["Digest"]); err != nil {
-		return Ref{}, fmt.Errorf("Digest: %w", err)
+		return Ref{}, fmt.Errorf("tag Digest: %w", err)
 	}
 	return ref, nil
 }

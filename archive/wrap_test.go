@@ -35,10 +35,17 @@ func TestWrap(t *testing.T) {
 			r := sealed(t, test.header, oneLine)
 			item := wrapped(t, r, "app.create_post", "app.tags.insert", "app.create_post")
 			want := []Tag{
-				{"App-Name", "pgbridge"}, {"App-Version", "1"}, {"Content-Type", "application/x-pgbridge"},
-				{"Type", string(r.Header.Type)}, {"DB-ID", r.DB().String()}, {"Writer", r.Header.Writer.String()},
-				{"Epoch", strconv.Itoa(int(r.Header.Epoch))}, {"Seq", strconv.FormatUint(r.Header.Seq, 10)},
-				{"Digest", r.Digest.String()}, {"Action", "app.create_post"}, {"Action", "app.tags.insert"},
+				{"App-Name", "pgbridge"},
+				{"App-Version", "1"},
+				{"Content-Type", "application/x-pgbridge"},
+				{"Type", string(r.Header.Type)},
+				{"DB-ID", r.DB().String()},
+				{"Writer", r.Header.Writer.String()},
+				{"Epoch", strconv.Itoa(int(r.Header.Epoch))},
+				{"Seq", strconv.FormatUint(r.Header.Seq, 10)},
+				{"Digest", r.Digest.String()},
+				{"Action", "app.create_post"},
+				{"Action", "app.tags.insert"},
 			}
 			if !slices.Equal(item.Tags, want) {
 				t.Errorf("got  %q\nwant %q", item.Tags, want)

@@ -89,6 +89,11 @@ func TestDecode(t *testing.T) {
 			[][]byte{logs, update(3, oldRow("1", long), newRow("2", absent))},
 			"app.\"Logs\".update at=\"1\" text=\"xxxxxxxx… (3000 bytes)\" set at=\"2\"\n",
 		},
+		{
+			"a whole old row where a key would do",
+			[][]byte{posts, update(1, oldRow("7", "a", nil), newRow("7", "b", nil)), update(1, newRow("7", "b", nil))},
+			"app.posts.update id=\"7\" title=\"a\" body=NULL set title=\"b\"\napp.posts.update id=\"7\" set title=\"b\" body=NULL\n",
+		},
 
 		{"a delete by key", [][]byte{posts, remove(1, oldKey("7", nil, nil))}, "app.posts.delete id=\"7\"\n"},
 		{"a delete by index", [][]byte{tags, remove(2, oldKey("7", "go", nil))}, "app.tags.delete post=\"7\" tag=\"go\"\n"},

@@ -213,17 +213,6 @@ func sameData(t testing.TB, a, b *pgtest.DB) {
 	})
 }
 
-// caughtUp waits until follower has applied everything that writer's database
-// has committed up to now.
-func caughtUp(t testing.TB, writer, follower *pgtest.DB) {
-	t.Helper()
-	target := writer.Value(t, `SELECT pg_current_wal_insert_lsn()`)
-	writer.Exec(t, `CREATE TABLE IF NOT EXISTS public.nothing_of_pgbridge ()`) // so that the slot has something to move past
-	writer.Wait(t, "true", `SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE database = current_database()`, target)
-	chain := writer.Value(t, `SELECT epoch || ':' || seq FROM pgbridge.chain`)
-	follower.Wait(t, chain, `SELECT epoch || ':' || seq FROM pgbridge.progress WHERE complete`)
-}
-
 // tryJoin runs init --join, which fails until the genesis is in the archive.
 func (s *site) tryJoin(t testing.TB, id string) error {
 	t.Helper()

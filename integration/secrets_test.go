@@ -155,9 +155,11 @@ func failWithValues(t *testing.T, source, follower *pgtest.DB, reader confidant,
 	for i, c := range []struct{ spoil, mend string }{
 		{`INSERT INTO app.note VALUES ('vAlUe-2', 'vAlUe-mine')`, `DELETE FROM app.note WHERE id = 'vAlUe-2'`},
 		{`ALTER TABLE app.note ADD CONSTRAINT no CHECK (body NOT LIKE 'vAlUe-new%')`, `ALTER TABLE app.note DROP CONSTRAINT no`},
-		{`CREATE FUNCTION app.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no %'', NEW.body; END';
+		{
+			`CREATE FUNCTION app.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no %'', NEW.body; END';
 			CREATE TRIGGER no BEFORE INSERT ON app.note FOR EACH ROW EXECUTE FUNCTION app.no(); ALTER TABLE app.note ENABLE ALWAYS TRIGGER no`,
-			`DROP FUNCTION app.no CASCADE`},
+			`DROP FUNCTION app.no CASCADE`,
+		},
 		{`ALTER TABLE app.note ALTER body TYPE int USING 1`, `ALTER TABLE app.note ALTER body TYPE text USING id`},
 	} {
 		follower.Exec(t, c.spoil)

@@ -74,8 +74,10 @@ func TestBuilder(t *testing.T) {
 	}{
 		{"nothing", func(*builder) {}, `to 0/1 at 0 clock 7.3`},
 		{"a transaction", func(b *builder) { tx(b, 16, 100, "1", "2") }, `0/10 100.0: 1 2 | txs 1 to 0/18 at 100 clock 100.0 [app.post.insert]`},
-		{"a clock that goes back, and stands", func(b *builder) { tx(b, 16, 5, "1"); tx(b, 32, 7, "2"); tx(b, 48, 9, "3"); tx(b, 64, 9, "4") },
-			`0/10 7.4: 1 | 0/20 7.5: 2 | 0/30 9.0: 3 | 0/40 9.1: 4 | txs 4 to 0/48 at 9 clock 9.1 [app.post.insert]`},
+		{
+			"a clock that goes back, and stands", func(b *builder) { tx(b, 16, 5, "1"); tx(b, 32, 7, "2"); tx(b, 48, 9, "3"); tx(b, 64, 9, "4") },
+			`0/10 7.4: 1 | 0/20 7.5: 2 | 0/30 9.0: 3 | 0/40 9.1: 4 | txs 4 to 0/48 at 9 clock 9.1 [app.post.insert]`,
+		},
 		{"an empty transaction moves the position and nothing else", func(b *builder) { tx(b, 16, 100, "1"); tx(b, 32, 200) }, `0/10 100.0: 1 | txs 1 to 0/28 at 100 clock 100.0 [app.post.insert]`},
 		{"only empty ones", func(b *builder) { tx(b, 16, 100); tx(b, 32, 200) }, `to 0/28 at 0 clock 7.3`},
 		{"an echo", func(b *builder) {

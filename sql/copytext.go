@@ -71,9 +71,9 @@ func (c *CopyReader) line() ([]byte, error) {
 		n, err := c.fill()
 		switch {
 		case n > 0: // what came with an error is looked at first; the error comes again
-		case err == io.EOF && searched == 0:
+		case errors.Is(err, io.EOF) && searched == 0:
 			return nil, io.EOF
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("row %d: %w", c.row+1, io.ErrUnexpectedEOF)
 		case err != nil:
 			return nil, fmt.Errorf("row %d: %w", c.row+1, err)

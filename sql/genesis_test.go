@@ -16,7 +16,8 @@ func sampleGenesis() Genesis {
 		[]Table{
 			{Name: name("tags"), Identity: IdentityFull, Columns: []Column{{Name: "tag", Type: "text"}}},
 			{Name: name("Posts"), Identity: IdentityDefault, PrimaryKey: []string{"id"}, Key: []string{"id"}, Columns: []Column{
-				{Name: "id", Type: "bigint", NotNull: true, Identity: "always"}, {Name: "ti\"tle", Type: "character varying(10)"},
+				{Name: "id", Type: "bigint", NotNull: true, Identity: "always"},
+				{Name: "ti\"tle", Type: "character varying(10)"},
 				{Name: "shout", Type: "text", Generated: true},
 			}},
 			{Name: name("full"), Identity: IdentityFull, PrimaryKey: []string{"id"}, Columns: []Column{{Name: "id", Type: "bigint"}}},

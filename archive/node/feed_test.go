@@ -225,8 +225,10 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		want       string
 	}{
 		{"head", "POST /tx HTTP/1.1\r\nHost: x\r\n", nil, 11 * time.Second, ""},
-		{"body", "POST /tx HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n",
-			item.Bytes, patience + 2*time.Second, "408"},
+		{
+			"body", "POST /tx HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n",
+			item.Bytes, patience + 2*time.Second, "408",
+		},
 		{"query", "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", []byte(strings.Repeat(" ", 1000)), patience + 2*time.Second, "400"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

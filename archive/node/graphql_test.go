@@ -319,9 +319,15 @@ func TestFindAgainstScan(t *testing.T) {
 func recordTagsOf(db, writer, epoch, seq string) []archive.Tag {
 	long := func(s string) string { return strings.Repeat(s, 64) }
 	return []archive.Tag{
-		{Name: "App-Name", Value: "pgbridge"}, {Name: "App-Version", Value: "1"}, {Name: "Content-Type", Value: "application/x-pgbridge"},
-		{Name: "Type", Value: "actions"}, {Name: "Digest", Value: long("d")},
-		{Name: "DB-ID", Value: long(db)}, {Name: "Writer", Value: long(writer)}, {Name: "Epoch", Value: "1" + epoch}, {Name: "Seq", Value: "1" + seq},
+		{Name: "App-Name", Value: "pgbridge"},
+		{Name: "App-Version", Value: "1"},
+		{Name: "Content-Type", Value: "application/x-pgbridge"},
+		{Name: "Type", Value: "actions"},
+		{Name: "Digest", Value: long("d")},
+		{Name: "DB-ID", Value: long(db)},
+		{Name: "Writer", Value: long(writer)},
+		{Name: "Epoch", Value: "1" + epoch},
+		{Name: "Seq", Value: "1" + seq},
 	}
 }
 

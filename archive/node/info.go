@@ -124,5 +124,5 @@ func sigTypes(name string) string {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(v) // a client that left is no fault
+	_ = json.NewEncoder(w).Encode(v) // a client that left is no fault
 }

@@ -171,7 +171,9 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	if server.Shutdown(ending) != nil {
 		server.Close() // those that hang are cut off
 	}
-	<-failed
+	if ended := <-failed; err == nil && !errors.Is(ended, http.ErrServerClosed) {
+		err = ended
+	}
 	return err
 }
 

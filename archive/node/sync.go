@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func (s *syncer) look(ctx context.Context, shelf string) error {
 	if err == nil && before == modified.UnixNano() {
 		return nil
 	}
-	if err != nil && err != sql.ErrNoRows {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return s.index.fault(err)
 	}
 	files, err := s.folder.Files(shelf)

@@ -111,9 +111,22 @@ func windows(t *testing.T, s Store) {
 		first, last uint64
 		kind        archive.Type
 	}{
-		{1, 40, ""}, {41, 41, ""}, {40, 42, ""}, {50, 60, ""}, {holeAt, holeAt, ""}, {1, 100, ""}, {61, 160, ""},
-		{999, 1000, ""}, {1000, 1000, ""}, {950, 1049, ""}, {1031, 1130, ""}, {1130, 1229, ""}, {1131, 1230, ""},
-		{991, 1010, archive.TypeAck}, {991, 1010, archive.TypeActions}, {991, 1010, archive.TypeCheckpoint},
+		{1, 40, ""},
+		{41, 41, ""},
+		{40, 42, ""},
+		{50, 60, ""},
+		{holeAt, holeAt, ""},
+		{1, 100, ""},
+		{61, 160, ""},
+		{999, 1000, ""},
+		{1000, 1000, ""},
+		{950, 1049, ""},
+		{1031, 1130, ""},
+		{1130, 1229, ""},
+		{1131, 1230, ""},
+		{991, 1010, archive.TypeAck},
+		{991, 1010, archive.TypeActions},
+		{991, 1010, archive.TypeCheckpoint},
 	} {
 		q := c.Query(test.first, test.last)
 		q.Type = test.kind
@@ -190,7 +203,7 @@ func genesis(t *testing.T, s Store) {
 func large(t *testing.T, s Store) {
 	body := make([]byte, 9<<20)
 	random := rand.NewChaCha8([32]byte{1})
-	random.Read(body)
+	_, _ = random.Read(body) // never fails
 	item := NewChain(t, "large").Next(t, archive.TypeCheckpoint, body)
 	mustPut(t, s, item)
 	expectData(t, s, item.ID, item.Data)

@@ -10,8 +10,10 @@ import (
 )
 
 func newArchive() *cobra.Command {
-	cmd := &cobra.Command{Use: "archive", Short: "pgbridge's own archive", Args: noCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{
+		Use: "archive", Short: "pgbridge's own archive", Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.AddCommand(newArchiveServe())
 	return cmd
 }
