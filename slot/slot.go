@@ -2,6 +2,7 @@ package slot
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,8 +18,9 @@ import (
 // Conn is a replication connection. Not safe for concurrent use, but for what
 // Stream says.
 type Conn struct {
-	pg   *pgconn.PgConn
-	wire *wire
+	pg     *pgconn.PgConn
+	wire   *wire
+	gather *gather
 }
 
 // Connect opens a replication connection. config must ask for one
@@ -27,8 +29,20 @@ type Conn struct {
 func Connect(ctx context.Context, config *pgconn.Config) (*Conn, error) {
 	c := &Conn{}
 	config = config.Copy()
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return newGathered(conn), nil
+	}
 	config.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
 		c.wire = newWire(conn)
+		if secured, ok := conn.(*tls.Conn); ok {
+			conn = secured.NetConn()
+		}
+		c.gather = conn.(gathered).gather
 		return c.wire, nil
 	}
 	pg, err := pgconn.ConnectConfig(ctx, config)

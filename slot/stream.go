@@ -16,9 +16,10 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 )
 
-// ErrLost: the server has removed WAL that the slot needed, or the slot is
-// gone. What was in it and not in the chain is lost to capture.
-var ErrLost = errors.New("the slot is gone or its WAL was removed")
+// ErrLost: the slot is gone, or the server can no longer read it: the WAL that
+// it needed was removed, say. What was in it and not in the chain is lost to
+// capture.
+var ErrLost = errors.New("the slot is gone or of no use")
 
 // Stream is the flow of one slot. Next is for one goroutine; Ack and Run may be
 // used beside it.
@@ -29,9 +30,11 @@ type Stream struct {
 	closed atomic.Bool
 }
 
-// Start begins the stream. Transactions whose commit ends at or before from are
-// not sent again, nor are those the slot has confirmed; a transaction that was
-// sent before and not acknowledged is sent again, whole.
+// Start begins the stream. Transactions whose commit lies before from are not
+// sent again, nor are those the slot has confirmed; a transaction that was
+// sent before and not acknowledged is sent again, whole. After an error, which
+// is ErrLost where that is the cause, the connection is good for nothing but
+// Close.
 func (c *Conn) Start(ctx context.Context, name, publication string, from action.LSN) (*Stream, error) {
 	if err := errors.Join(checkName(name), checkName(publication)); err != nil {
 		return nil, err
@@ -43,6 +46,7 @@ func (c *Conn) Start(ctx context.Context, name, publication string, from action.
 	if err != nil {
 		return nil, startError(name, err)
 	}
+	c.gather.stream()
 	s := &Stream{conn: c, wake: make(chan struct{}, 1)}
 	s.acked.Store(uint64(from))
 	return s, nil
@@ -53,12 +57,21 @@ func startError(name string, err error) error {
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code {
 		case "42704", "55000": // undefined_object; object_not_in_prerequisite_state
-			return fmt.Errorf("start slot %s: %w: %s", name, ErrLost, pgErr.Message)
+			return fmt.Errorf("start slot %s: %w: %w%s", name, ErrLost, err, detail(pgErr))
 		case "55006": // object_in_use
 			return fmt.Errorf("start slot %s: %w: is another pgbridge run at work on this database?", name, err)
 		}
 	}
 	return fmt.Errorf("start slot %s: %w", name, err)
+}
+
+// detail is what the server says beside an error; older ones say only there why
+// a slot is of no use.
+func detail(err *pgconn.PgError) string {
+	if err.Detail == "" {
+		return ""
+	}
+	return ": " + err.Detail
 }
 
 // Message is one message of the stream: WAL data, or, when Data is nil, a
@@ -73,18 +86,18 @@ type Message struct {
 // goes on unharmed.
 var ErrDeadline = os.ErrDeadlineExceeded
 
-// Buffered tells whether Next would return without waiting.
+// Buffered tells whether Next would return without waiting or even looking.
 func (s *Stream) Buffered() bool { return s.conn.wire.buffered() }
 
 // Next returns the next message, waiting for it until the deadline (zero: for
 // ever). Cancelling is done by Close.
 func (s *Stream) Next(deadline time.Time) (Message, error) {
-	if !s.Buffered() {
-		if err := s.conn.wire.SetReadDeadline(deadline); err != nil {
-			return Message{}, fmt.Errorf("read stream: %w", err)
-		}
-	}
 	for {
+		if !s.Buffered() {
+			if err := s.conn.gather.until(deadline); err != nil {
+				return Message{}, fmt.Errorf("read stream: %w", err)
+			}
+		}
 		kind, body, err := s.conn.wire.frame()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return Message{}, ErrDeadline
@@ -148,8 +161,9 @@ func (s *Stream) poke() {
 }
 
 // statusInterval keeps the connection alive well within wal_sender_timeout
-// (default 60 s) while nothing is acknowledged.
-const statusInterval = 3 * time.Second
+// (default 60 s) while nothing is acknowledged and nobody calls Next, who alone
+// sees the server ask.
+const statusInterval = time.Second
 
 // Run sends status replies until ctx ends: at once after Ack and when the
 // server asks, and regularly. They never wait for the work of Next's caller.

@@ -4,28 +4,21 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"time"
 )
 
-// wire is the server's end of a replication connection. Until stream is set it
-// hands pgconn one protocol message per Read, so that pgconn's buffer never
-// holds bytes of the stream; then frame yields the messages in place.
-//
-// The walsender sends every message by itself. Reading them one by one costs
-// more than decoding them, so wire reads as much as there is, and when the
-// stream is busy lets bytes gather first.
+// wire is the server's end of a replication connection, cut into protocol
+// messages. Until the stream starts it hands pgconn one message per Read, so
+// that pgconn's buffer never holds bytes of the stream; then frame yields the
+// messages in place.
 type wire struct {
 	net.Conn
-	buf      []byte
-	r, w     int
-	left     int // of the message that Read is in the middle of
-	lastRead time.Time
+	buf  []byte
+	r, w int
+	left int // of the message that Read is in the middle of
 }
 
 const (
 	wireBuffer = 256 << 10
-	// gather is how long bytes of a busy stream may collect before a read.
-	gather = time.Millisecond
 	// maxFrame is the protocol's own limit of a message.
 	maxFrame = 1 << 30
 )
@@ -44,12 +37,12 @@ func (c *wire) Read(p []byte) (int, error) {
 			c.left = size
 			break
 		}
-		if err := c.fill(); err != nil {
+		if err := c.fill(size); err != nil {
 			return 0, err
 		}
 	}
 	if c.r == c.w {
-		if err := c.fill(); err != nil {
+		if err := c.fill(0); err != nil {
 			return 0, err
 		}
 	}
@@ -71,16 +64,9 @@ func (c *wire) frameSize() (size int, ok bool, err error) {
 	return n + 1, true, nil
 }
 
-// fill reads what the connection has, moving what is unread to the front.
-func (c *wire) fill() error {
-	if c.r > 0 {
-		copy(c.buf, c.buf[c.r:c.w])
-		c.w -= c.r
-		c.r = 0
-	}
-	if c.w == len(c.buf) {
-		c.grow()
-	}
+// fill reads what the connection has. size is that of the message at c.r, or 0.
+func (c *wire) fill(size int) error {
+	c.room(size)
 	n, err := c.Conn.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
@@ -89,18 +75,19 @@ func (c *wire) fill() error {
 	return err
 }
 
-// grow makes room for a message larger than the buffer.
-func (c *wire) grow() {
-	bigger := make([]byte, 2*len(c.buf))
-	copy(bigger, c.buf[:c.w])
-	c.buf = bigger
-}
-
-// shrink gives back the room of a large message once it is empty.
-func (c *wire) shrink() {
-	if len(c.buf) > 4*wireBuffer && c.r == c.w {
-		c.buf, c.r, c.w = make([]byte, wireBuffer), 0, 0
+// room moves what is unread to the front of a buffer with room behind it. The
+// buffer doubles until a large message fits, so memory follows the bytes that
+// came and not the length that was announced, and is given back after it.
+func (c *wire) room(size int) {
+	unread, buf := c.buf[c.r:c.w], c.buf
+	switch {
+	case len(unread) == len(buf):
+		buf = make([]byte, min(2*len(buf), size))
+	case len(buf) > 4*wireBuffer && size <= wireBuffer && len(unread) < wireBuffer:
+		buf = make([]byte, wireBuffer)
 	}
+	c.r, c.w = 0, copy(buf, unread)
+	c.buf = buf
 }
 
 // buffered tells whether a whole message can be had without reading.
@@ -122,21 +109,8 @@ func (c *wire) frame() (kind byte, body []byte, err error) {
 			c.r += size
 			return kind, body, nil
 		}
-		c.shrink()
-		c.settle()
-		if err := c.fill(); err != nil {
+		if err := c.fill(size); err != nil {
 			return 0, nil, err
 		}
 	}
-}
-
-// settle waits a moment before the read when the stream is busy: when the one
-// before came less than a moment ago and did not fill half of the buffer.
-func (c *wire) settle() {
-	now := time.Now()
-	if now.Sub(c.lastRead) < 2*gather && c.w-c.r < wireBuffer/2 {
-		time.Sleep(gather)
-		now = now.Add(gather)
-	}
-	c.lastRead = now
 }
