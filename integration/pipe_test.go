@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
@@ -96,12 +99,17 @@ type loop struct {
 	err    error // once done
 }
 
+// startLoop runs a loop, again as long as the session of one before it is not
+// gone: the process before, killed or not, is not waited for.
 func startLoop(t testing.TB, run func(context.Context) error) *loop {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &loop{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
-		l.err = run(ctx)
+		var inUse *pgconn.PgError
+		for l.err = run(ctx); errors.As(l.err, &inUse) && inUse.Code == "55006" && ctx.Err() == nil; l.err = run(ctx) {
+			runtime.Gosched()
+		}
 	}()
 	t.Cleanup(func() { l.cancel(); <-l.done })
 	return l
@@ -115,12 +123,6 @@ func (l *loop) stop(t testing.TB) {
 	}
 	l.cancel()
 	<-l.done
-}
-
-// wait waits for the loop to end by itself and returns why.
-func (l *loop) wait() error {
-	<-l.done
-	return l.err
 }
 
 // ended returns an error if the loop has ended.
@@ -257,34 +259,42 @@ func sameSequences(t testing.TB, source, follower *pgtest.DB) {
 // pushingFolder is a folder with a feed.
 type pushingFolder struct {
 	archive.Folder
-	mu    sync.Mutex
-	ready map[*func()]bool
+	mu       sync.Mutex
+	watchers []chan struct{}
 }
 
 func (f *pushingFolder) Put(ctx context.Context, item []byte) (archive.Receipt, error) {
 	receipt, err := f.Folder.Put(ctx, item)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for ready := range f.ready {
-		(*ready)()
+	for _, news := range f.watchers {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
 	}
 	return receipt, err
 }
 
 // Watch says after every Put that something may have been missed.
 func (f *pushingFolder) Watch(ctx context.Context, _ action.Digest, ready func(), _ func(archive.Ref)) error {
+	news := make(chan struct{}, 1)
 	f.mu.Lock()
-	if f.ready == nil {
-		f.ready = map[*func()]bool{}
-	}
-	f.ready[&ready] = true
+	f.watchers = append(f.watchers, news)
 	f.mu.Unlock()
-	ready()
-	<-ctx.Done()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.ready, &ready)
-	return ctx.Err()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.watchers = slices.DeleteFunc(f.watchers, func(c chan struct{}) bool { return c == news })
+	}()
+	for {
+		ready()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-news:
+		}
+	}
 }
 
 // script joins statements.
