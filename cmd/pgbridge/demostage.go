@@ -53,7 +53,7 @@ func (s *stage) open(ctx context.Context, keep string) (err error) {
 	if s.from, err = findServers(ctx); err != nil {
 		return usageError{err}
 	}
-	remove := `rm -rf "$1"`
+	remove := removeFolder
 	if keep == "" {
 		s.dir, err = os.MkdirTemp("", "pgbridge-demo-")
 	} else {
@@ -72,6 +72,17 @@ func (s *stage) open(ctx context.Context, keep string) (err error) {
 	s.reaper, err = server.StartReaper(remove, s.dir)
 	return err
 }
+
+// removeFolder removes folder $1 while processes that were told to end may
+// still write to it: it is gone when it has stayed away for a while.
+const removeFolder = `
+n=0 away=0
+while [ $away -lt 5 ] && [ $n -lt 300 ]; do
+	if [ -e "$1" ]; then rm -rf "$1" 2>/dev/null; away=0; else away=$((away + 1)); fi
+	sleep 0.1
+	n=$((n + 1))
+done
+`
 
 // findServers prefers Docker, unless its image cannot be had and there are
 // binaries.
