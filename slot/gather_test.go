@@ -123,15 +123,25 @@ func TestGatherMeetsDeadlines(t *testing.T) {
 			t.Errorf("%v before the deadline", time.Until(deadline))
 		}
 	}
-	if _, err := server.Write([]byte("late")); err != nil {
-		t.Fatal(err)
-	}
+	// What comes when the reader waits again wakes it, and not before.
 	if err := g.until(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
+	time.AfterFunc(3*gatherTime, func() { server.Write([]byte("late")) })
 	buf := make([]byte, 10)
 	if n, err := g.Read(buf); err != nil || string(buf[:n]) != "late" {
 		t.Errorf("after it: got %q, %v", buf[:n], err)
+	}
+	// What is there is not read when the deadline has passed.
+	if _, err := server.Write([]byte("later")); err != nil {
+		t.Fatal(err)
+	}
+	g.busy = true
+	if err := g.until(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := g.Read(buf); !errors.Is(err, ErrDeadline) {
+		t.Errorf("got %q, %v, want that the deadline passed", buf[:n], err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 	"github.com/pgbridge/pgbridge/slot"
 )
@@ -144,6 +145,10 @@ func TestStartFails(t *testing.T) {
 		}
 		defer stream.Close()
 		db.Exec(t, `INSERT INTO t VALUES (1)`)
+		if db.Cluster.Major() >= 18 {
+			passedOver(t, stream, db) // the server only warns, in its log: sql.Check is what finds it
+			return
+		}
 		for err == nil {
 			_, err = stream.Next(noDeadline)
 		}
@@ -151,6 +156,27 @@ func TestStartFails(t *testing.T) {
 			t.Errorf("got %v, want which publication", err)
 		}
 	})
+}
+
+// passedOver wants the stream to go past everything that is committed, without
+// a row and without an error.
+func passedOver(t *testing.T, stream *slot.Stream, db *pgtest.DB) {
+	t.Helper()
+	end, err := action.ParseLSN(db.Value(t, `SELECT pg_current_wal_lsn()`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := stream.Next(noDeadline)
+		switch {
+		case err != nil:
+			t.Fatalf("got %v, want the change to be passed over", err)
+		case len(m.Data) > 0 && m.Data[0] == 'I':
+			t.Fatal("got a row of a publication that does not exist")
+		case m.Data == nil && m.End >= end:
+			return
+		}
+	}
 }
 
 // The server removes WAL when a slot holds back more than it may.
