@@ -44,7 +44,10 @@ func openOrigin(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
 	case errors.As(err, &pgErr) && pgErr.Code == "55006": // object_in_use
 		return fmt.Errorf("open origin %s: %w: is another pgbridge run at work on this database?", name, err)
 	case errors.As(err, &pgErr) && pgErr.Code == "42501": // insufficient_privilege
-		return originNeeded(ctx, conn, err)
+		if err := originNeeded(ctx, conn, err); err != nil {
+			return err
+		}
+		return lockWriter(ctx, conn, w)
 	}
 	return fmt.Errorf("open origin %s: %w", name, err)
 }
@@ -58,4 +61,17 @@ func originNeeded(ctx context.Context, conn *pgx.Conn, cause error) error {
 		return nil
 	}
 	return fmt.Errorf("open origin: %w: GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO the role", cause)
+}
+
+// lockWriter does what else an origin does: it keeps out a second session, such
+// as that of a process that was killed and whose last commit is still under way.
+func lockWriter(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
+	var ok bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext('pgbridge apply'), hashtext($1))", w.String()).Scan(&ok); err != nil {
+		return fmt.Errorf("lock writer %s: %w", w, err)
+	}
+	if !ok {
+		return fmt.Errorf("lock writer %s: another session applies its records: is another pgbridge run at work on this database?", w)
+	}
+	return nil
 }
