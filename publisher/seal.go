@@ -141,20 +141,36 @@ func appendFloors(body []byte, tx action.Tx, moved [][2]string) []byte {
 	return append(body, line.Bytes()...)
 }
 
+// sequencesQuery reads the last value of every sequence. One that has given no
+// value yet, and was set to begin elsewhere than where it starts, counts as if
+// it had given the value before. (That is in the sequence itself only, which
+// query_to_xml reads because it takes a name that is not known before.)
+const sequencesQuery = `SELECT schemaname, sequencename, CASE
+			WHEN last_value IS NOT NULL THEN last_value
+			WHEN increment_by > 0 AND first <= start_value OR increment_by < 0 AND first >= start_value THEN NULL
+			WHEN first::numeric - increment_by BETWEEN min_value AND max_value THEN first - increment_by
+			ELSE first END AS value
+		FROM pg_sequences CROSS JOIN LATERAL (SELECT format('%I.%I', schemaname, sequencename)) n (name) CROSS JOIN LATERAL (SELECT CASE
+			WHEN last_value IS NULL AND has_sequence_privilege(name, 'SELECT')
+			THEN substring(query_to_xml('SELECT last_value FROM ' || name, false, true, '')::text FROM '<last_value>(-?[0-9]+)')::int8 END) f (first)
+		WHERE schemaname NOT IN ('pgbridge', 'pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp\_%'
+		ORDER BY 1, 2`
+
 // moved returns the sequences whose value is not the one published last, and
 // takes the new ones as published.
 func (f floors) moved(ctx context.Context, conn *pgx.Conn) ([][2]string, error) {
-	rows, err := conn.Query(ctx, `SELECT schemaname, sequencename, last_value FROM pg_sequences
-		WHERE last_value IS NOT NULL AND schemaname NOT IN ('pgbridge', 'pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp\_%'
-		ORDER BY 1, 2`)
+	rows, err := conn.Query(ctx, sequencesQuery)
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
 	var moved [][2]string
 	var name action.Name
-	var value int64
+	var value *int64
 	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &value}, func() error {
-		sequence, text := name.String(), strconv.FormatInt(value, 10)
+		if value == nil {
+			return nil
+		}
+		sequence, text := name.String(), strconv.FormatInt(*value, 10)
 		if f[sequence] != text {
 			moved = append(moved, [2]string{sequence, text})
 			f[sequence] = text
