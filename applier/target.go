@@ -133,10 +133,14 @@ func (t *target) fast(ctx context.Context, records []opened, continued bool) err
 	if err := t.flushAll(ctx); err != nil {
 		return err
 	}
-	if more {
+	if !more {
+		return t.commit(ctx)
+	}
+	if !continued {
 		return nil // the transaction stays open until its last part
 	}
-	return t.commit(ctx)
+	_, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT pgbridge") // thousands of parts must not nest
+	return err
 }
 
 // collect takes the transactions of one record into the nets, from where
