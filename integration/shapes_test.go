@@ -298,6 +298,13 @@ func TestSequences(t *testing.T) {
 			`BEGIN; INSERT INTO too DEFAULT VALUES; ROLLBACK`,
 			`DELETE FROM too WHERE id > 50`, // what was rolled back is covered, too
 		},
+	}, {
+		name: "set and not yet called",
+		before: `CREATE TABLE item (id serial PRIMARY KEY, n int); CREATE SEQUENCE down INCREMENT -5; CREATE SEQUENCE coarse INCREMENT 100 MINVALUE 1; CREATE SEQUENCE lower START 50; CREATE SEQUENCE first; CREATE SEQUENCE least MINVALUE -9223372036854775808 START -9223372036854775808 INCREMENT 9223372036854775807;
+			ALTER SEQUENCE item_id_seq RESTART 1000; SELECT setval('down', -70, false), setval('coarse', 30, false), setval('lower', 10, false), setval('first', 1, false), setval('least', -9223372036854775807, false)`,
+		changes: []string{
+			`INSERT INTO item VALUES (1)`, `SELECT setval('item_id_seq', 2000, false)`, `DELETE FROM item`, `ALTER SEQUENCE down RESTART -90; INSERT INTO item VALUES (2)`,
+		},
 	}})
 }
 
