@@ -120,6 +120,9 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err := sql.CreatePublication(ctx, conn, sql.DefaultName, names(in.Tables)); err != nil {
 		return action.Digest{}, err
 	}
+	if err := sql.MarkPublication(ctx, conn); err != nil {
+		return action.Digest{}, err
+	}
 	system, err := repl.Identify(ctx)
 	if err != nil {
 		return action.Digest{}, err

@@ -43,11 +43,13 @@ var (
 	// ErrMoved: the database is not the one whose WAL the chain is of: it was
 	// restored, cloned or failed over.
 	ErrMoved = errors.New("the database is not where its chain left it")
+	// ErrPublication: the publication is not as init made it.
+	ErrPublication = errors.New("the publication was changed after pgbridge init")
 )
 
 // Run publishes until ctx ends or something breaks; then it returns, and
-// starting again is the recovery. It wraps ErrNoChain, ErrKey, ErrMoved and
-// slot.ErrLost where a person must decide.
+// starting again is the recovery. It wraps ErrNoChain, ErrKey, ErrMoved,
+// ErrPublication and slot.ErrLost where a person must decide.
 func (p *Publisher) Run(ctx context.Context) error {
 	conn, err := p.Connect(ctx)
 	if err != nil {

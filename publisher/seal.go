@@ -21,6 +21,7 @@ type sealer struct {
 	schema action.Digest
 	chain  Chain
 	floors floors
+	guard  guard
 	ack    func(action.LSN)
 	stored func()        // called when the outbox has a new record
 	spare  chan<- []byte // takes back the memory of batches
@@ -44,6 +45,9 @@ func (s *sealer) run(ctx context.Context, batches <-chan batch) error {
 }
 
 func (s *sealer) take(ctx context.Context, b batch) error {
+	if err := s.guard.check(ctx, s.conn, b.to); err != nil {
+		return err
+	}
 	if b.body != nil {
 		if err := s.seal(ctx, b); err != nil {
 			return err

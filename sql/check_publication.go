@@ -25,13 +25,19 @@ func checkPublication(ctx context.Context, tx pgx.Tx, t target) ([]Finding, erro
 	for i, t := range tables {
 		all[i] = t.Name
 	}
-	return assessPublication(t, exists, p, all), nil
+	marked := true
+	if exists && t.publishes() {
+		if marked, err = PublicationMarked(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	return assessPublication(t, exists, marked, p, all), nil
 }
 
 // rescue is what to do when changes are lost that were never published.
 const rescue = "restore from the archive, or found a new database; do not make it again by hand, that would hide what is lost"
 
-func assessPublication(t target, exists bool, p Publication, tables []action.Name) (found []Finding) {
+func assessPublication(t target, exists, marked bool, p Publication, tables []action.Name) (found []Finding) {
 	subject, drop := "publication "+t.Publication, "DROP PUBLICATION "+action.QuoteIdent(t.Publication)
 	add := func(id string, s Severity, problem, fix string) {
 		found = append(found, Finding{id, s, subject, problem, fix})
@@ -43,11 +49,12 @@ func assessPublication(t target, exists bool, p Publication, tables []action.Nam
 	case !exists && t.publishes():
 		add("publication-missing", Fatal, "it is gone: what was changed before it is made again cannot be read", rescue)
 	case exists:
-		for _, fault := range p.Faults {
-			add("publication-shape", Fatal, fault, "ALTER PUBLICATION so that it publishes whole tables, all operations, via the partition root")
-		}
 		if missing := without(tables, p.Tables); len(missing) > 0 {
 			add("not-published", Info, "it leaves out "+summary(nameTexts(missing), 5), "")
+		}
+		if !marked {
+			problem := strings.Join(append([]string{"it was changed after pgbridge init: what was written then may be missing in the archive"}, p.Faults...), "; ")
+			add("publication-changed", Fatal, problem, rescue)
 		}
 	}
 	return found

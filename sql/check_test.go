@@ -257,13 +257,16 @@ func TestCheckAfterInit(t *testing.T) {
 	wantIDs(t, check(t, conn, o), Fatal)
 	d.Stage, d.ID, d.Genesis = StageReady, action.Digest{1}, []byte("record")
 	save()
+	if err := MarkPublication(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv(DumpVariable, "/does/not/exist") // no longer needed
 	found = check(t, conn, Options{})
 	wantIDs(t, found, Fatal)
 	wantIDs(t, found, Info, "slot-wal-limit", "not-published", "slot-inactive")
 
 	mustExec(t, conn, "ALTER PUBLICATION pgbridge SET (publish = 'insert')")
-	wantIDs(t, check(t, conn, Options{}), Fatal, "publication-shape")
+	wantIDs(t, check(t, conn, Options{}), Fatal, "publication-changed")
 	mustExec(t, conn, "DROP PUBLICATION pgbridge; SELECT pg_drop_replication_slot("+quoted+")")
 	wantIDs(t, check(t, conn, Options{}), Fatal, "publication-missing", "slot-missing")
 	mustExec(t, conn, "SELECT pg_create_logical_replication_slot("+quoted+", 'test_decoding')")

@@ -22,13 +22,6 @@ func CreatePublication(ctx context.Context, q Querier, name string, tables []act
 	return wrapUnlessNil("create publication "+name, err)
 }
 
-// SetPublication makes an existing publication publish exactly these tables: at
-// least one, since the server has no way to say none.
-func SetPublication(ctx context.Context, q Querier, name string, tables []action.Name) error {
-	_, err := q.Exec(ctx, "ALTER PUBLICATION "+action.QuoteIdent(name)+forTables(" SET TABLE ", tables))
-	return wrapUnlessNil("change publication "+name, err)
-}
-
 // DropPublication drops a publication, or does nothing if there is none.
 func DropPublication(ctx context.Context, q Querier, name string) error {
 	_, err := q.Exec(ctx, "DROP PUBLICATION IF EXISTS "+action.QuoteIdent(name))
@@ -131,9 +124,19 @@ func loadPublicationOptions(ctx context.Context, q Querier, p *Publication) erro
 	return nil
 }
 
-// Compare returns what want has and p has not, and what p has and want has not.
-func (p Publication) Compare(want []action.Name) (missing, extra []action.Name) {
-	return without(want, p.Tables), without(p.Tables, want)
+// MarkPublication remembers the publication as it is now. The schema and the row
+// of pgbridge.database must be there.
+func MarkPublication(ctx context.Context, q Querier) error {
+	_, err := q.Exec(ctx, "UPDATE pgbridge.database SET publication_mark = pgbridge.publication_mark()")
+	return wrapUnlessNil("mark the publication", err)
+}
+
+// PublicationMarked says whether the publication was never changed since
+// MarkPublication, not even for a moment.
+func PublicationMarked(ctx context.Context, q Querier) (bool, error) {
+	var marked bool
+	err := q.QueryRow(ctx, "SELECT coalesce(publication_mark = pgbridge.publication_mark(), false) FROM pgbridge.database").Scan(&marked)
+	return marked, wrapUnlessNil("compare the publication", err)
 }
 
 // without returns the names of a that are not in b.

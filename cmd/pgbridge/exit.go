@@ -48,7 +48,7 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, publisher.ErrNoChain, publisher.ErrKey, publisher.ErrMoved, slot.ErrLost} {
+	for _, target := range []error{applier.ErrUnknown, publisher.ErrNoChain, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, slot.ErrLost} {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -195,7 +195,7 @@ func each(ctx context.Context, conn *pgx.Conn, query string) error {
 }
 
 // dropSlots ends whoever reads a slot. A reader needs a moment to go, and the
-// slot is in use until then.
+// slot is in use until then, or goes with its reader when it is temporary.
 func dropSlots(ctx context.Context, conn *pgx.Conn) error {
 	deadline := time.Now().Add(patience)
 	for {
@@ -203,7 +203,7 @@ func dropSlots(ctx context.Context, conn *pgx.Conn) error {
 			unnest(ARRAY['SELECT pg_catalog.pg_terminate_backend(%2$s)', 'SELECT pg_catalog.pg_drop_replication_slot(%1$L)']) s
 			WHERE database = current_database() AND (active OR s !~ 'terminate')`)
 		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55006" || time.Now().After(deadline) { // object_in_use
+		if !errors.As(err, &pg) || pg.Code != "55006" && pg.Code != "42704" || time.Now().After(deadline) { // object_in_use, undefined_object
 			return err
 		}
 		time.Sleep(5 * time.Millisecond)

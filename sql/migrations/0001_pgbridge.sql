@@ -22,8 +22,25 @@ CREATE TABLE pgbridge.database (
     genesis     bytea, -- the genesis record, as stored in the archive
     publication text NOT NULL DEFAULT 'pgbridge',
     slot        text NOT NULL DEFAULT 'pgbridge',
+    publication_mark text, -- of a writer: publication_mark() as init left it
     CHECK (stage = 'init' OR (db_id IS NOT NULL AND genesis IS NOT NULL))
 );
+
+-- A text that any change to the publication changes, also one that is undone
+-- again: what was written meanwhile was passed over, and the server says nothing.
+CREATE FUNCTION pgbridge.publication_mark() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    pub  record;
+    rels text;
+    schemas text;
+BEGIN
+    SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
+    SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO rels FROM pg_publication_rel WHERE prpubid = pub.oid;
+    IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
+        SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas FROM pg_publication_namespace WHERE pnpubid = pub.oid;
+    END IF;
+    RETURN md5(concat_ws('/', pub.oid, pub.xmin, rels, schemas));
+END $$;
 
 -- The head of the chain this database writes: what the next record follows.
 -- Changed in the transaction that puts the record into the outbox.

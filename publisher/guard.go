@@ -1,0 +1,42 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+)
+
+// guard sees that nothing was passed over. The server leaves out what the
+// publication does not have at that moment and gives no sign of it: a table that
+// was taken out for a while, or, on 18, a publication that was dropped.
+type guard struct {
+	seen action.LSN // the end of the WAL when the publication was last looked at
+}
+
+// check returns ErrPublication if the publication was changed before to. What
+// lies before the end of the WAL at the last look needs no other look: far
+// behind, one is enough for many records.
+func (g *guard) check(ctx context.Context, conn *pgx.Conn, to action.LSN) error {
+	if to <= g.seen {
+		return nil
+	}
+	var end string
+	var same bool
+	looks := &pgx.Batch{} // in this order: what ends before end is committed when the publication is looked at
+	looks.Queue("SELECT pg_current_wal_insert_lsn()::text").QueryRow(func(row pgx.Row) error { return row.Scan(&end) })
+	looks.Queue("SELECT coalesce(publication_mark = pgbridge.publication_mark(), false) FROM pgbridge.database").QueryRow(func(row pgx.Row) error { return row.Scan(&same) })
+	err := conn.SendBatch(ctx, looks).Close()
+	if err == nil {
+		g.seen, err = action.ParseLSN(end)
+	}
+	if err != nil {
+		return fmt.Errorf("look at the publication: %w", err)
+	}
+	if !same {
+		return fmt.Errorf("%w: what was written then may be missing in the archive; restore from it, or found a new database", ErrPublication)
+	}
+	return nil
+}
