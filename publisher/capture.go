@@ -36,6 +36,7 @@ type capture struct {
 	stream *slot.Stream
 	out    chan<- batch
 	spare  <-chan []byte // memory of batches that were sealed
+	guard  *guard
 
 	dec     decoder.Decoder
 	build   builder
@@ -111,15 +112,16 @@ func (c *capture) cut(ctx context.Context) error {
 	return c.send(ctx, c.build.cut(c.memory()))
 }
 
-// committed sends on what is collected when it is enough, or when there is
-// nothing more to read and the last record was not just now.
+// committed sends on what is collected when it is enough, or when it is news and
+// the last record was not just now. What was in the WAL before the last record
+// was sealed is no news: more of it follows, as fast as the server can.
 func (c *capture) committed(ctx context.Context) error {
 	if c.build.pending() == 0 {
 		return c.flush(ctx)
 	}
 	if c.build.pending() < targetSize {
 		since := time.Since(c.flushed)
-		if since < flushDelay || since < flushMost && c.stream.Buffered() {
+		if since < flushDelay || since < flushMost && (c.stream.Buffered() || c.guard.behind(c.build.to)) {
 			return nil
 		}
 	}

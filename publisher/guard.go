@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,14 +14,18 @@ import (
 // publication does not have at that moment and gives no sign of it: a table that
 // was taken out for a while, or, on 18, a publication that was dropped.
 type guard struct {
-	seen action.LSN // the end of the WAL when the publication was last looked at
+	end atomic.Uint64 // of the WAL when the publication was last looked at
 }
+
+// behind says whether at lies in the WAL that was there at the last look. It
+// may be called while check runs.
+func (g *guard) behind(at action.LSN) bool { return uint64(at) <= g.end.Load() }
 
 // check returns ErrPublication if the publication was changed before to. What
 // lies before the end of the WAL at the last look needs no other look: far
 // behind, one is enough for many records.
 func (g *guard) check(ctx context.Context, conn *pgx.Conn, to action.LSN) error {
-	if to <= g.seen {
+	if g.behind(to) {
 		return nil
 	}
 	var end string
@@ -29,12 +34,14 @@ func (g *guard) check(ctx context.Context, conn *pgx.Conn, to action.LSN) error 
 	looks.Queue("SELECT pg_current_wal_insert_lsn()::text").QueryRow(func(row pgx.Row) error { return row.Scan(&end) })
 	looks.Queue("SELECT coalesce(publication_mark = pgbridge.publication_mark(), false) FROM pgbridge.database").QueryRow(func(row pgx.Row) error { return row.Scan(&same) })
 	err := conn.SendBatch(ctx, looks).Close()
-	if err == nil {
-		g.seen, err = action.ParseLSN(end)
-	}
 	if err != nil {
 		return fmt.Errorf("look at the publication: %w", err)
 	}
+	lsn, err := action.ParseLSN(end)
+	if err != nil {
+		return fmt.Errorf("look at the publication: %w", err)
+	}
+	g.end.Store(uint64(lsn))
 	if !same {
 		return fmt.Errorf("%w: what was written then may be missing in the archive; restore from it, or found a new database", ErrPublication)
 	}

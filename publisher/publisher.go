@@ -74,12 +74,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 	batches := make(chan batch, 1)
 	spare := make(chan []byte, 3)
 	wakes := p.upload(ctx, group, chain)
+	guard := &guard{}
 	seal := &sealer{
-		conn: conn, key: p.Key, wallet: p.wallet(), db: p.DB, schema: p.Schema, chain: chain, floors: floors{},
+		conn: conn, key: p.Key, wallet: p.wallet(), db: p.DB, schema: p.Schema, chain: chain, floors: floors{}, guard: guard,
 		ack: stream.Ack, stored: func() { wakeAll(wakes) }, spare: spare,
 	}
 	read := &capture{
-		stream: stream, out: batches, spare: spare, done: chain.End, part: chain.Part,
+		stream: stream, out: batches, spare: spare, guard: guard, done: chain.End, part: chain.Part,
 		build: builder{split: splitSize, to: chain.End, clock: chain.Clock},
 	}
 	group.Go(func() error { return stream.Run(ctx) })

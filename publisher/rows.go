@@ -22,7 +22,7 @@ func (in *Init) copyRows(ctx context.Context, conn *pgx.Conn, snapshot pgx.Tx, g
 	}
 	seal := &sealer{
 		conn: conn, key: in.Key, wallet: in.wallet(), db: genesis.Digest, schema: genesis.Header.Schema, chain: chain, floors: floors{},
-		ack: func(action.LSN) {}, stored: func() {}, spare: make(chan []byte, 1),
+		guard: &guard{}, ack: func(action.LSN) {}, stored: func() {}, spare: make(chan []byte, 1),
 	}
 	batches := make(chan batch, 1)
 	group, ctx := errgroup.WithContext(ctx)

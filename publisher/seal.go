@@ -21,7 +21,7 @@ type sealer struct {
 	schema action.Digest
 	chain  Chain
 	floors floors
-	guard  guard
+	guard  *guard
 	ack    func(action.LSN)
 	stored func()        // called when the outbox has a new record
 	spare  chan<- []byte // takes back the memory of batches
