@@ -13,6 +13,7 @@ import (
 type story struct {
 	name    string // also of the schema
 	since   int    // the first major version that can tell it
+	until   int    // the last one
 	before  string
 	changes []string // each on a connection of its own
 }
@@ -23,7 +24,9 @@ type story struct {
 func tell(t *testing.T, stories []story) {
 	t.Helper()
 	source, follower := pgtest.New(t), pgtest.New(t)
-	stories = slices.DeleteFunc(stories, func(s story) bool { return s.since > source.Cluster.Major() })
+	stories = slices.DeleteFunc(stories, func(s story) bool {
+		return s.since > source.Cluster.Major() || s.until != 0 && s.until < source.Cluster.Major()
+	})
 	for _, s := range stories {
 		schema := action.QuoteIdent(s.name)
 		source.Exec(t, "CREATE SCHEMA "+schema+"; SET search_path = "+schema+", public; "+s.before)

@@ -26,6 +26,7 @@ func assessTables(t target, all []Table) (found []Finding) {
 		}
 		names = append(names, table.Name.String())
 		found = append(found, assessTable(table)...)
+		found = append(found, assessGenerated(table, t.server.Major())...)
 		for _, c := range table.Columns {
 			if c.Generated {
 				generated = append(generated, table.Name.String()+"."+action.QuoteIdent(c.Name))
@@ -68,6 +69,27 @@ func assessTable(t Table) (found []Finding) {
 			"partition-new", Warning, t.Name.String(), "its replica identity is " + string(t.Identity) + ", but each new partition begins with the default",
 			alterIdentity(action.Name{Schema: t.Name.Schema, Name: "new partition"}, t.Identity) + ", before it holds rows",
 		})
+	}
+	return found
+}
+
+// assessGenerated says where generated columns stand in the way: they are not in
+// the WAL stream, so they cannot find a row, and from 18 on the server refuses
+// UPDATE and DELETE of a published table whose old rows would lack them.
+func assessGenerated(t Table, major int) (found []Finding) {
+	for _, c := range t.Columns {
+		f := Finding{ID: "generated-key", Severity: Fatal, Subject: t.Name.String()}
+		switch {
+		case !c.Generated:
+			continue
+		case slices.Contains(t.Key, c.Name):
+			f.Problem, f.Fix = "its replica identity has the generated column "+c.Name+", which is not published", "ALTER TABLE "+t.Name.SQL()+" REPLICA IDENTITY USING INDEX, with one of other columns"
+		case t.Identity == IdentityFull && major >= 18:
+			f.Problem, f.Fix = "column "+c.Name+" is generated, and the replica identity is FULL: published, the table would refuse UPDATE and DELETE", "give it a primary key, and "+alterIdentity(t.Name, IdentityDefault)
+		default:
+			continue
+		}
+		found = append(found, f)
 	}
 	return found
 }

@@ -126,6 +126,33 @@ func TestCheckTables(t *testing.T) {
 	}
 }
 
+// What is found is what the server refuses once the tables are published, or
+// what it would leave out in silence.
+func TestCheckGenerated(t *testing.T) {
+	_, conn := newDatabase(t)
+	mustExec(t, conn, `CREATE TABLE public.fine (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id) STORED);
+		CREATE TABLE public.inkey (x int, g int GENERATED ALWAYS AS (x) STORED PRIMARY KEY);
+		CREATE TABLE public.whole (x int, g int GENERATED ALWAYS AS (x) STORED); ALTER TABLE public.whole REPLICA IDENTITY FULL`)
+	tables := []string{"fine", "inkey", "whole"}
+	fatal := map[string]bool{"inkey": true, "whole": major(t, conn) >= 18}
+	found := check(t, conn, Options{})
+	for _, table := range tables {
+		is := slices.ContainsFunc(found, func(f Finding) bool {
+			return f.ID == "generated-key" && f.Severity == Fatal && f.Subject == "public."+table
+		})
+		if is != fatal[table] {
+			t.Errorf("%s: found %v, want %v: %v", table, is, fatal[table], found)
+		}
+	}
+	mustExec(t, conn, "CREATE PUBLICATION p FOR TABLE public.fine, public.inkey, public.whole")
+	for _, table := range tables {
+		_, err := conn.Exec(t.Context(), "UPDATE public."+table+" SET "+map[bool]string{true: "id = 1", false: "x = 1"}[table == "fine"])
+		if refused := fatal[table] && major(t, conn) >= 18; (err != nil) != refused {
+			t.Errorf("%s: the server says %v, want a refusal: %v", table, err, refused)
+		}
+	}
+}
+
 // fixes are the statements that a fix offers, in the last of its alternatives.
 func fixes(f Finding) []string {
 	if f.ID == "partition-outside" {
