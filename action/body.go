@@ -27,7 +27,8 @@ type Body struct {
 	buf   []byte
 	txs   int
 	shape *Shape // of the run that is open
-	acts  int    // actions in the open line
+	acts  int    // actions in the open list
+	call  bool   // a call is open, and the list is its effect
 	rows  int    // rows in the body
 	at    stamp
 }
@@ -59,7 +60,7 @@ func (b *Body) Swap(buf []byte) []byte {
 // Begin opens a line.
 func (b *Body) Begin(tx Tx) {
 	b.txs++
-	b.acts, b.shape = 0, nil
+	b.acts, b.shape, b.call = 0, nil, false
 	p := append(b.buf, `{"lsn":"`...)
 	p = tx.LSN.AppendTo(p)
 	p = append(p, `","xid":`...)
@@ -91,6 +92,10 @@ func (b *Body) Row(s *Shape, values [][]byte) {
 		p = append(p, s.text...)
 		b.shape = s
 	}
+	b.buf = appendRow(p, values)
+}
+
+func appendRow(p []byte, values [][]byte) []byte {
 	p = append(p, '[')
 	for i, v := range values {
 		if i > 0 {
@@ -102,7 +107,25 @@ func (b *Body) Row(s *Shape, values [][]byte) {
 		}
 		p = appendString(p, v)
 	}
-	b.buf = append(p, ']')
+	return append(p, ']')
+}
+
+// Call appends a call to the open line: a value, or nil, for each of s.Params.
+// The rows and truncates until EndCall, or the end of the line, are its effect.
+// A call holds no other call.
+func (b *Body) Call(s *Shape, values [][]byte) {
+	p := append(b.closeRun(b.buf), s.text...)
+	b.buf = append(appendRow(p, values), `,"effect":[`...)
+	b.shape, b.acts, b.call = nil, 0, true
+}
+
+// EndCall ends the effect of the open call.
+func (b *Body) EndCall() {
+	if b.shape != nil {
+		b.buf = append(b.buf, "]}"...)
+	}
+	b.buf = append(b.buf, "]}"...)
+	b.shape, b.acts, b.call = nil, 1, false
 }
 
 // Truncate appends a truncate to the open line. Truncates that follow each
@@ -133,6 +156,9 @@ func (b *Body) End() { b.end("]}\n") }
 func (b *Body) EndPart() { b.end("],\"more\":true}\n") }
 
 func (b *Body) end(tail string) {
+	if b.call {
+		b.EndCall()
+	}
 	if b.shape != nil {
 		b.buf = append(b.buf, "]}"...)
 		b.shape = nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ type scriptTx struct {
 type scriptRow struct {
 	shape  *Shape
 	values [][]byte
+	ends   bool // a call: before this
 }
 
 func randomScript(rng *rand.Rand) script {
@@ -55,7 +57,10 @@ func randomScript(rng *rand.Rand) script {
 			NewShape(Update, table, cols[:1], cols), NewShape(Update, table, cols, []string{}), NewShape(Insert, table, nil, nil),
 			NewTruncate(table, rng.IntN(2) == 0, rng.IntN(2) == 0))
 	}
-	shapes = append(shapes, NewSequences())
+	named := []*Shape{NewSequences(), NewDefine(), NewCall(Name{Schema: "app", Name: "make"}, []string{"a", `b"`}), NewCall(Name{Schema: "app", Name: "no params"}, nil)}
+	for _, rows := range shapes[:5] {
+		named = append(named, NewMapped(rows, Name{Schema: "app", Name: "mapped"}, slices.Repeat([]string{"x", "", "y"}, 5)[:rows.Width()]))
+	}
 	var s script
 	n := rng.IntN(5)
 	for i := range n {
@@ -64,8 +69,16 @@ func randomScript(rng *rand.Rand) script {
 			Clock: Clock{Micros: rng.Int64N(4e15), Counter: rng.Uint32N(3)}, Part: 1 + rng.IntN(2), Copy: rng.IntN(4) == 0,
 		}}
 		tx.more = i == n-1 && rng.IntN(3) == 0
+		call := false
 		for range rng.IntN(8) {
 			row := scriptRow{shape: shapes[rng.IntN(len(shapes))]}
+			switch {
+			case rng.IntN(3) == 0:
+				row.shape, row.ends, call = named[rng.IntN(len(named))], call, false
+				call = row.shape.Op == Call
+			case call && rng.IntN(3) == 0:
+				row.ends, call = true, false
+			}
 			for range row.shape.Width() {
 				row.values = append(row.values, randomText(rng))
 			}
@@ -94,9 +107,15 @@ func (s script) write() []byte {
 	for _, tx := range s.txs {
 		b.Begin(tx.head)
 		for _, a := range tx.acts {
-			if a.shape.Op == Truncate {
+			if a.ends {
+				b.EndCall()
+			}
+			switch a.shape.Op {
+			case Truncate:
 				b.Truncate(a.shape)
-			} else {
+			case Call:
+				b.Call(a.shape, a.values)
+			default:
 				b.Row(a.shape, a.values)
 			}
 		}
@@ -139,20 +158,29 @@ func checkRows(t *testing.T, r *Reader, tx scriptTx) {
 	t.Helper()
 	var got, want []string
 	for r.Action() {
-		if r.Shape().Op == Truncate {
-			got = append(got, string(r.Shape().text))
-		}
-		for r.Row() {
-			line := string(r.Shape().text)
+		row := func() {
+			line := fmt.Sprint(r.InCall(), string(r.Shape().text))
 			for _, v := range r.Values() {
 				text, ok := v.Text()
 				line += fmt.Sprintf(" %q %v %s", text, ok, v.AppendCopy(nil))
 			}
 			got = append(got, line)
 		}
+		switch r.Shape().Op {
+		case Truncate:
+			got = append(got, fmt.Sprint(r.InCall(), string(r.Shape().text)))
+		case Call:
+			row()
+		}
+		for r.Row() {
+			row()
+		}
 	}
+	call := false
 	for _, a := range tx.acts {
-		line := string(a.shape.text)
+		call = call && !a.ends && a.shape.Op != Call
+		line := fmt.Sprint(call, string(a.shape.text))
+		call = call || a.shape.Op == Call
 		for _, v := range a.values {
 			line += fmt.Sprintf(" %q %v %s", v, v != nil, copyText(v))
 		}
@@ -201,6 +229,15 @@ func TestReaderRefuses(t *testing.T) {
 		{"unknown field", head + `{"action":"a.b.insert","sql":"x","columns":["x"],"rows":[["1"]]}]}` + "\n"},
 		{"fields in another order", head + `{"action":"a.b.update","set":["x"],"key":["y"],"rows":[["1","2"]]}]}` + "\n"},
 		{"two runs that are one", head + `{"action":"a.b.insert","columns":["x"],"rows":[["1"]]},{"action":"a.b.insert","columns":["x"],"rows":[["1"]]}]}` + "\n"},
+		{"a call without an effect", head + `{"action":"a.f","params":["x"],"values":["1"]}]}` + "\n"},
+		{"a call with too few values", head + `{"action":"a.f","params":["x"],"values":[],"effect":[]}]}` + "\n"},
+		{"a parameter without a name", head + `{"action":"a.f","params":[""],"values":["1"],"effect":[]}]}` + "\n"},
+		{"a call's parameter that is null", head + `{"action":"a.f","params":[null],"values":["1"],"effect":[]}]}` + "\n"},
+		{"a call that is not closed", head + `{"action":"a.f","params":[],"values":[],"effect":[],"more":true}` + "\n"},
+		{"a call in a call", head + `{"action":"a.f","params":[],"values":[],"effect":[{"action":"a.f","params":[],"values":[],"effect":[]}]}]}` + "\n"},
+		{"a mapped run in a call", head + `{"action":"a.f","params":[],"values":[],"effect":[{"action":"a.g","of":"a.b.insert","params":["p"],"columns":["x"],"rows":[["1"]]}]}]}` + "\n"},
+		{"a mapped run with too few parameters", head + `{"action":"a.g","of":"a.b.insert","params":[],"columns":["x"],"rows":[["1"]]}]}` + "\n"},
+		{"a mapped truncate", head + `{"action":"a.g","of":"a.b.truncate","params":[]}]}` + "\n"},
 		{"a line after a part", head + "],\"more\":true}\n" + head + "]}\n"},
 	}
 	for _, tt := range tests {
@@ -215,6 +252,17 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
+func texts(values []Value) (all [][]byte) {
+	for _, v := range values {
+		var text []byte
+		if v != nil {
+			text = v.AppendText([]byte{})
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
 // What a reader takes, a writer writes: a body has one form.
 func FuzzReader(f *testing.F) {
 	for seed := range uint64(20) {
@@ -222,24 +270,23 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var again Body
-		values := [][]byte{}
 		r := NewReader(body)
 		for r.Tx() {
+			open := false // a call
 			again.Begin(r.Head())
 			for r.Action() {
-				if r.Shape().Op == Truncate {
+				if open && !r.InCall() {
+					again.EndCall()
+				}
+				open = r.InCall() || r.Shape().Op == Call
+				switch r.Shape().Op {
+				case Truncate:
 					again.Truncate(r.Shape())
+				case Call:
+					again.Call(r.Shape(), texts(r.Values()))
 				}
 				for r.Row() {
-					values = values[:0]
-					for _, v := range r.Values() {
-						var text []byte
-						if v != nil {
-							text = v.AppendText([]byte{})
-						}
-						values = append(values, text)
-					}
-					again.Row(r.Shape(), values)
+					again.Row(r.Shape(), texts(r.Values()))
 				}
 			}
 			if r.Err() == nil && r.More() {

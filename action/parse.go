@@ -3,6 +3,7 @@ package action
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,59 @@ func parseShape(b []byte) (*Shape, int, error) {
 }
 
 func (p *shapeParser) shape(name string) (*Shape, error) {
-	if name == sequencesAction {
-		if got := p.columns(`,"columns":`); strings.Join(got, ",") != "sequence,value" {
-			return nil, errors.New("want the columns sequence and value")
-		}
-		p.literal(`,"rows":[`)
-		return NewSequences(), nil
+	switch name {
+	case sequencesAction:
+		return p.own(NewSequences())
+	case defineAction:
+		return p.own(NewDefine())
 	}
+	parts, err := splitName(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) == 2 {
+		return p.named(Name{Schema: parts[0], Name: parts[1]})
+	}
+	return p.rows(parts)
+}
+
+// own reads the columns of an action of the bridge's own, which are always the
+// same.
+func (p *shapeParser) own(s *Shape) (*Shape, error) {
+	if got := p.columns(`,"columns":`); !slices.Equal(got, s.Set) {
+		return nil, fmt.Errorf("want the columns %s", strings.Join(s.Set, " and "))
+	}
+	p.literal(`,"rows":[`)
+	return s, nil
+}
+
+// named reads a call, or a mapped run.
+func (p *shapeParser) named(function Name) (*Shape, error) {
+	if !p.optional(`,"of":`) {
+		params := p.params()
+		p.literal(`,"values":`)
+		if slices.Contains(params, "") {
+			return nil, errors.New("a parameter without a name")
+		}
+		return NewCall(function, params), nil
+	}
+	parts, err := splitName(p.string(""))
+	if err != nil {
+		return nil, err
+	}
+	params := p.params()
+	rows, err := p.rows(parts)
+	if err != nil {
+		return nil, err
+	}
+	if rows.Op == Truncate || len(params) != rows.Width() {
+		return nil, errors.New("want a parameter, or null, for each value of a row")
+	}
+	return NewMapped(rows, function, params), nil
+}
+
+// rows reads a row action.
+func (p *shapeParser) rows(name []string) (*Shape, error) {
 	table, op, err := splitAction(name)
 	if err != nil {
 		return nil, err
@@ -54,12 +101,8 @@ func (p *shapeParser) shape(name string) (*Shape, error) {
 	return NewShape(op, table, key, set), nil
 }
 
-// splitAction takes a row action's name apart.
-func splitAction(name string) (Name, Op, error) {
-	parts, err := splitName(name)
-	if err != nil {
-		return Name{}, 0, err
-	}
+// splitAction takes the parts of a row action's name.
+func splitAction(parts []string) (Name, Op, error) {
 	if len(parts) == 3 {
 		for op := Insert; op <= Truncate; op++ {
 			if parts[2] == op.String() {
@@ -101,6 +144,27 @@ func (p *shapeParser) string(prefix string) string {
 	}
 	p.rest = p.rest[n:]
 	return string(Value(inside).AppendText(nil))
+}
+
+// params reads names and nulls, which are empty.
+func (p *shapeParser) params() []string {
+	p.literal(`,"params":[`)
+	params := []string{}
+	for p.err == nil && !p.optional("]") {
+		if len(params) > 0 {
+			p.literal(",")
+		}
+		if p.optional("null") {
+			params = append(params, "")
+			continue
+		}
+		name := p.string("")
+		if name == "" && p.err == nil {
+			p.err = errors.New("a parameter without a name")
+		}
+		params = append(params, name)
+	}
+	return params
 }
 
 func (p *shapeParser) columns(prefix string) []string {

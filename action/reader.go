@@ -26,7 +26,9 @@ type Reader struct {
 	shape  *Shape // of the action, the predecessor of the next one
 	values []Value
 	state  readerState
-	count  int // actions or rows so far, for the comma
+	count  int    // actions or rows so far, for the comma
+	call   bool   // in the effect of a call
+	run    *Shape // the run before, if nothing stands between
 	shapes map[string]*Shape
 	at     stamp
 }
@@ -67,8 +69,13 @@ func (r *Reader) Head() Tx { return r.tx }
 // Shape is what Action moved to. It is shared and must not be changed.
 func (r *Reader) Shape() *Shape { return r.shape }
 
-// Values is the row that Row moved to; valid until the next call.
+// Values is the row that Row moved to, or the values of the call that Action
+// moved to; valid until the next call.
 func (r *Reader) Values() []Value { return r.values }
+
+// InCall tells whether the action that Action moved to, a row action then, is
+// part of the effect of the call before it.
+func (r *Reader) InCall() bool { return r.call && r.shape.Op != Call }
 
 // More tells, once Action has returned false, whether the transaction goes on
 // in the next record.
@@ -91,7 +98,7 @@ func (r *Reader) Tx() bool {
 	if err := r.head(); err != nil {
 		return r.fail(err)
 	}
-	r.state, r.count = inActions, 0
+	r.state, r.count, r.call, r.run = inActions, 0, false, nil
 	return true
 }
 
@@ -137,14 +144,18 @@ func (r *Reader) head() (err error) {
 	return nil
 }
 
-// Action moves to the next action of the transaction.
+// Action moves to the next action of the transaction: a run of rows, a truncate,
+// or a call, whose effect comes as the actions after it.
 func (r *Reader) Action() bool {
 	for r.state == inRows && r.Row() {
 	}
 	if r.state != inActions || r.err != nil {
 		return false
 	}
-	if r.take("]") {
+	if r.call && r.take("]}") {
+		r.call, r.count, r.run = false, 1, nil
+	}
+	if !r.call && r.take("]") {
 		return r.endLine()
 	}
 	if r.count > 0 && !r.take(",") {
@@ -154,14 +165,33 @@ func (r *Reader) Action() bool {
 	if err != nil {
 		return r.fail(err)
 	}
-	if s == r.shape && s.Op != Truncate && r.count > 0 {
+	switch {
+	case s == r.run:
 		return r.fail(errors.New("two runs that are one"))
+	case r.call && (!s.Op.Rows() || s.Function != Name{}):
+		return r.fail(errors.New("more than row actions in the effect of a call"))
 	}
-	r.shape = s
+	r.shape, r.run = s, nil
 	r.count++
-	if s.Op != Truncate {
-		r.state, r.count = inRows, 0
+	switch s.Op {
+	case Call:
+		return r.effect()
+	case Truncate:
+	default:
+		r.state, r.count, r.run = inRows, 0, s
 	}
+	return true
+}
+
+// effect reads the values of a call up to its effect.
+func (r *Reader) effect() bool {
+	if err := r.row(); err != nil {
+		return r.fail(fmt.Errorf("values of %s: %w", r.shape.Action(), err))
+	}
+	if !r.take(`,"effect":[`) {
+		return r.fail(errors.New(`want "effect"`))
+	}
+	r.call, r.count = true, 0
 	return true
 }
 

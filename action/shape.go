@@ -5,31 +5,48 @@ import "fmt"
 // Op is what a row action does.
 type Op byte
 
-// The row actions, and the one action of the bridge's own.
+// The row actions, the actions of the bridge's own, and calls.
 const (
 	Insert Op = iota + 1
 	Update
 	Delete
 	Truncate
 	Sequences // floors for sequences, read at the source after the transactions before it
+	Define    // definitions of named actions
+	Call      // a call of a function; its row changes follow
 )
 
-var opNames = [...]string{Insert: "insert", Update: "update", Delete: "delete", Truncate: "truncate", Sequences: "sequences"}
+var opNames = [...]string{
+	Insert: "insert", Update: "update", Delete: "delete", Truncate: "truncate", Sequences: "sequences", Define: "define", Call: "call",
+}
 
 func (o Op) String() string { return opNames[o] }
 
-// sequencesAction names the action of Sequences. The schema pgbridge is never
-// published, so the name is free.
-const sequencesAction = "pgbridge.sequences"
+// Rows tells whether the operation changes rows of a table.
+func (o Op) Rows() bool { return o >= Insert && o <= Truncate }
+
+// The names of the bridge's own actions. The schema pgbridge is never
+// published, so the names are free.
+const (
+	sequencesAction = "pgbridge.sequences"
+	defineAction    = "pgbridge.define"
+)
 
 // Shape is what the rows of a run have in common: table, operation, columns.
 // Rows of one Shape in a row are written as one run. A Shape is immutable and
 // may be shared; it is compared by pointer.
 type Shape struct {
 	Op    Op
-	Table Name     // zero for Sequences
+	Table Name     // of the row actions
 	Key   []string // update, delete: the columns that find the row
 	Set   []string // insert, update: the columns that get a value
+	// Function is what a Call calls, or what a mapped run is named after: one call
+	// for each of its rows. Zero for others.
+	Function Name
+	// Params are the names of a Call's parameters. Those of a mapped run are as
+	// many as Key and Set have columns: each gets the value at its place, and an
+	// empty one stands for a value that is not passed.
+	Params []string
 	// Restart and Cascade are what TRUNCATE said at the source.
 	Restart, Cascade bool
 
@@ -42,9 +59,40 @@ type Shape struct {
 func NewShape(op Op, table Name, key, set []string) *Shape {
 	s := &Shape{Op: op, Table: table, Key: key, Set: set}
 	b := append([]byte(nil), `{"action":`...)
+	s.text = s.appendColumns(appendString(b, []byte(s.Action())))
+	return s
+}
+
+// NewMapped makes the shape of a run of rows that is named after a function.
+// params is as long as the rows are wide.
+func NewMapped(rows *Shape, function Name, params []string) *Shape {
+	s := &Shape{Op: rows.Op, Table: rows.Table, Key: rows.Key, Set: rows.Set, Function: function, Params: params}
+	b := append([]byte(nil), `{"action":`...)
 	b = appendString(b, []byte(s.Action()))
-	switch op {
-	case Insert, Sequences:
+	b = append(b, `,"of":`...)
+	b = appendString(b, []byte(rows.Action()))
+	s.text = s.appendColumns(appendParams(b, params))
+	return s
+}
+
+// NewCall makes the shape of a call.
+func NewCall(function Name, params []string) *Shape {
+	s := &Shape{Op: Call, Function: function, Params: params}
+	b := append([]byte(nil), `{"action":`...)
+	b = appendString(b, []byte(s.Action()))
+	s.text = append(appendParams(b, params), `,"values":`...)
+	return s
+}
+
+// NewDefine makes the shape of a run of definitions: rows of the action's name
+// and its definition (Definition), or NULL where it is dropped.
+func NewDefine() *Shape { return NewShape(Define, Name{}, nil, []string{"action", "definition"}) }
+
+// appendColumns appends the column lists and what begins the rows.
+func (s *Shape) appendColumns(b []byte) []byte {
+	key, set := s.Key, s.Set
+	switch s.Op {
+	case Insert, Sequences, Define:
 		b = appendColumns(b, `,"columns":`, set)
 	case Update:
 		b = appendColumns(b, `,"key":`, key)
@@ -52,10 +100,24 @@ func NewShape(op Op, table Name, key, set []string) *Shape {
 	case Delete:
 		b = appendColumns(b, `,"key":`, key)
 	default:
-		panic(fmt.Sprintf("action: a run of %v", op))
+		panic(fmt.Sprintf("action: a run of %v", s.Op))
 	}
-	s.text = append(b, `,"rows":[`...)
-	return s
+	return append(b, `,"rows":[`...)
+}
+
+func appendParams(b []byte, params []string) []byte {
+	b = append(b, `,"params":[`...)
+	for i, name := range params {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if name == "" {
+			b = append(b, "null"...)
+			continue
+		}
+		b = appendString(b, []byte(name))
+	}
+	return append(b, ']')
 }
 
 // NewTruncate makes the shape of a TRUNCATE of one table. It has no rows.
@@ -77,16 +139,32 @@ func NewTruncate(table Name, restart, cascade bool) *Shape { //nolint:revive // 
 // sequence's name (Name.String) and its last value.
 func NewSequences() *Shape { return NewShape(Sequences, Name{}, nil, []string{"sequence", "value"}) }
 
-// Action is the action's name in records: table and operation.
+// Action is the action's name in records: a function, or table and operation.
 func (s *Shape) Action() string {
-	if s.Op == Sequences {
+	switch {
+	case s.Op == Sequences:
 		return sequencesAction
+	case s.Op == Define:
+		return defineAction
+	case s.Function != Name{}:
+		return s.Function.String()
 	}
+	return s.RowAction()
+}
+
+// RowAction is the name that the rows have without a mapping.
+func (s *Shape) RowAction() string {
 	return s.Table.String() + "." + s.Op.String()
 }
 
-// Width is the number of values of a row: those of Key, then those of Set.
-func (s *Shape) Width() int { return len(s.Key) + len(s.Set) }
+// Width is the number of values of a row: those of Key, then those of Set. Of a
+// call it is the number of its parameters.
+func (s *Shape) Width() int {
+	if s.Op == Call {
+		return len(s.Params)
+	}
+	return len(s.Key) + len(s.Set)
+}
 
 func appendColumns(b []byte, name string, columns []string) []byte {
 	b = append(b, name...)
