@@ -108,8 +108,15 @@ type node struct {
 	ID    string `json:"id"`
 	Tags  []Tag  `json:"tags"`
 	Block *struct {
-		Height int64 `json:"height"`
+		Height    int64 `json:"height"`
+		Timestamp int64 `json:"timestamp"` // seconds
 	} `json:"block"`
+	Timestamp json.Number `json:"timestamp"` // milliseconds, of the Bundlr dialect
+
+	Signature, Anchor, Recipient string
+	Owner                        struct {
+		Key string `json:"key"`
+	} `json:"owner"`
 }
 
 // index is the GraphQL endpoint of one host.

@@ -240,13 +240,19 @@ func SignItem(w Wallet, tags []Tag, data []byte) (Item, error) {
 	return l.Item, nil
 }
 
-// encode writes an item that has neither target nor anchor.
+// encode writes the item.
 func (l *layout) encode() []byte {
-	out := make([]byte, 0, 2+len(l.signature)+len(l.Owner)+2+16+len(l.tagBytes)+len(l.Data))
+	out := make([]byte, 0, 2+len(l.signature)+len(l.Owner)+2+len(l.Target)+len(l.Anchor)+16+len(l.tagBytes)+len(l.Data))
 	out = binary.LittleEndian.AppendUint16(out, l.SigType)
 	out = append(out, l.signature...)
 	out = append(out, l.Owner...)
-	out = append(out, 0, 0)
+	for _, optional := range [...][]byte{l.Target, l.Anchor} {
+		if len(optional) == 0 {
+			out = append(out, 0)
+		} else {
+			out = append(append(out, 1), optional...)
+		}
+	}
 	out = binary.LittleEndian.AppendUint64(out, uint64(len(l.Tags)))
 	out = binary.LittleEndian.AppendUint64(out, uint64(len(l.tagBytes)))
 	out = append(out, l.tagBytes...)
