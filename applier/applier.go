@@ -84,7 +84,8 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		archive: a.Archive, db: a.DB, writer: w, at: cursorAt(at), out: records, feed: feed, toEnd: a.ToEnd,
 		log: a.logger(), known: map[uint64][]archive.Ref{},
 	}
-	to := newTarget(conn, at)
+	to := newTarget(conn, at, a.published())
+	to.rowsOnly = a.ToEnd
 	if err := a.unfinished(ctx, to); err != nil {
 		return err
 	}
@@ -95,6 +96,15 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	group.Go(func() error { return from.run(gctx) })
 	group.Go(func() error { return a.applyAll(gctx, to, records) })
 	return a.keep(ctx, quiet(group.Wait()))
+}
+
+// published are the tables of the database.
+func (a *Applier) published() []action.Name {
+	names := make([]action.Name, len(a.Genesis.Tables))
+	for i, t := range a.Genesis.Tables {
+		names[i] = t.Name
+	}
+	return names
 }
 
 // unfinished prepares to for a copy of the initial rows that is not over.

@@ -108,8 +108,37 @@ const (
 	setPrefix = "pgbridge_set"
 )
 
+// look is the statement that finds rows by key, each with its number among the
+// parameters, and tells of each whether this transaction wrote it.
+func (t *table) look() string {
+	p := &plan{table: t, shape: &action.Shape{Op: action.Delete}, keyColumns: t.key}
+	return "SELECT v.n, age(t.xmin) <= age(pg_current_xact_id()::xid), " + columnList("t.", t.columns) +
+		" FROM " + t.target + " t JOIN " + p.numbered() + " ON " + p.match()
+}
+
+// missing is the statement that counts the whole rows, among the parameters,
+// that the table has not.
+func (t *table) missing() string {
+	p := &plan{table: t, shape: &action.Shape{Op: action.Delete}, keyColumns: t.columns}
+	return "WITH want AS (SELECT " + p.wholeOfSource() + " AS w, count(*) AS n FROM " + p.source() + " GROUP BY 1), " +
+		"here AS (SELECT " + p.wholeOfTable() + " AS w, count(*) AS n FROM " + t.target + " t GROUP BY 1) " +
+		"SELECT coalesce(sum(greatest(want.n - coalesce(here.n, 0), 0)), 0) FROM want LEFT JOIN here USING (w)"
+}
+
 // source is the rows of the parameters, each value cast to its column's type.
 func (p *plan) source() string {
+	casts, from := p.unnested()
+	return "(SELECT " + casts + " FROM unnest" + from + ") v"
+}
+
+// numbered is source with the number of each row.
+func (p *plan) numbered() string {
+	casts, from := p.unnested()
+	from = strings.Replace(from, ") u (", ") WITH ORDINALITY u (", 1)
+	return "(SELECT u.n, " + casts + " FROM unnest" + strings.TrimSuffix(from, ")") + ", n)) v"
+}
+
+func (p *plan) unnested() (casted, from string) {
 	var params, names, casts []string
 	add := func(prefix string, columns []string) {
 		for i, c := range columns {
@@ -123,7 +152,7 @@ func (p *plan) source() string {
 	if p.shape.Op == action.Update {
 		add(setPrefix, p.shape.Set)
 	}
-	return "(SELECT " + strings.Join(casts, ", ") + " FROM unnest(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")) v"
+	return strings.Join(casts, ", "), "(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")"
 }
 
 func (p *plan) match() string {

@@ -3,7 +3,9 @@ package applier
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +43,7 @@ type rig struct {
 func (g ground) rig(t *testing.T, tables string) *rig {
 	t.Helper()
 	r := &rig{db: g.db, writer: action.Writer{1}, digest: action.Digest{1}, last: archive.Header{Type: archive.TypeActions, Writer: action.Writer{1}, Epoch: 1, Seq: 1}}
-	r.exec(t, "TRUNCATE pgbridge.progress, pgbridge.quarantine; DROP SCHEMA IF EXISTS work CASCADE; CREATE SCHEMA work; "+tables)
+	r.exec(t, "TRUNCATE pgbridge.progress, pgbridge.quarantine, pgbridge.action; DROP SCHEMA IF EXISTS work CASCADE; CREATE SCHEMA work; "+tables)
 	err := sql.SaveProgress(t.Context(), r.connect(t), sql.Progress{Writer: r.writer, Epoch: 1, Seq: 1, Digest: r.digest, Complete: true})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +79,11 @@ func (r *rig) target(t *testing.T) *target {
 	if _, err := conn.Exec(t.Context(), "SET session_replication_role = replica; SET synchronous_commit = off"); err != nil {
 		t.Fatal(err)
 	}
-	return newTarget(conn, r.progress(t))
+	var published []action.Name
+	for _, row := range r.db.Query(t, "SELECT tablename FROM pg_tables WHERE schemaname = 'work'") {
+		published = append(published, work(row[0]))
+	}
+	return newTarget(conn, r.progress(t), published)
 }
 
 func (r *rig) progress(t *testing.T) sql.Progress {
@@ -139,6 +145,41 @@ func floors(pairs ...any) deed {
 			b.Row(s, values(pairs[i:i+2]))
 		}
 	}
+}
+
+// call calls a function of schema work; effect is what it did at the origin.
+func call(function string, params []string, row []any, effect ...deed) deed {
+	s := action.NewCall(work(function), params)
+	return func(b *action.Body) {
+		b.Call(s, values(row))
+		for _, d := range effect {
+			d(b)
+		}
+		b.EndCall()
+	}
+}
+
+// mapped names a row after a function; params is as long as the row.
+func mapped(function string, params []string, of *action.Shape, row ...any) deed {
+	s := action.NewMapped(of, work(function), params)
+	return func(b *action.Body) { b.Row(s, values(row)) }
+}
+
+// define makes a function an action; types are those of its parameters.
+func define(function, replay string, params, types []string) deed {
+	d := action.Definition{Action: work(function), Function: "work." + function + "(" + strings.Join(types, ",") + ")", Replay: action.Replay(replay), Rules: []action.Rule{}}
+	for i := range params {
+		d.Params = append(d.Params, action.Param{Name: params[i], Type: types[i]})
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return func(b *action.Body) { b.Row(action.NewDefine(), values([]any{work(function).String(), string(text)})) }
+}
+
+func drop(function string) deed {
+	return func(b *action.Body) { b.Row(action.NewDefine(), values([]any{work(function).String(), nil})) }
 }
 
 type tx struct {

@@ -153,12 +153,17 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 			return err
 		}
 	}
-	for t.reader.Action() {
-		if err := t.exactAction(ctx, t.reader.Shape()); err != nil {
-			return errors.Join(err, t.rollback(ctx))
+	t.byRows = t.rowsOnly || inParts(r, i, t.reader.Head())
+	start := t.reader
+	err := t.actions(ctx, t.exactRun)
+	if errors.Is(err, errRows) {
+		if err := t.again(ctx); err != nil {
+			return err
 		}
+		t.reader, t.byRows = start, true
+		err = t.actions(ctx, t.exactRun)
 	}
-	if err := errors.Join(t.reader.Err(), t.truncate(ctx)); err != nil {
+	if err := errors.Join(err, t.runSegment(ctx)); err != nil {
 		return errors.Join(err, t.rollback(ctx))
 	}
 	if t.reader.More() {
@@ -168,16 +173,14 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 	return t.commit(ctx)
 }
 
-func (t *target) exactAction(ctx context.Context, s *action.Shape) error {
-	if s.Op == action.Truncate {
-		return t.addTruncate(ctx, s)
-	}
-	if err := t.truncate(ctx); err != nil {
-		return err
-	}
-	if s.Op == action.Sequences {
-		return t.sequences(ctx)
-	}
+// again undoes what was done of a transaction and begins it once more.
+func (t *target) again(ctx context.Context) error {
+	t.resetNets()
+	return errors.Join(t.rollback(ctx), t.begin(ctx))
+}
+
+// exactRun applies the rows of a run one by one.
+func (t *target) exactRun(ctx context.Context, s *action.Shape) error {
 	p, err := t.plan(ctx, s)
 	if err != nil {
 		return err

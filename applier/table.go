@@ -20,6 +20,8 @@ type table struct {
 	types  map[string]column
 	// columns in the order of the table, generated ones left out.
 	columns []string
+	// position of each of columns.
+	position map[string]int
 	// key finds one row: the columns of the replica identity's index, or of the
 	// primary key. Empty where rows can only be found whole.
 	key []string
@@ -97,7 +99,7 @@ func (ts *tables) get(ctx context.Context, name action.Name) (*table, error) {
 }
 
 func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
-	t := &table{name: name, target: name.SQL(), types: map[string]column{}}
+	t := &table{name: name, target: name.SQL(), types: map[string]column{}, position: map[string]int{}}
 	var oid uint32
 	var partitioned bool
 	if err := ts.conn.QueryRow(ctx, tableQuery, name.Schema, name.Name).Scan(&oid, &partitioned, &t.ordered); err != nil {
@@ -113,6 +115,7 @@ func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
 	var named string
 	var c column
 	_, err = pgx.ForEachRow(rows, []any{&named, &c.typ, &c.always, &c.cast}, func() error {
+		t.position[named] = len(t.columns)
 		t.columns = append(t.columns, named)
 		t.types[named] = c
 		return nil

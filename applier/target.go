@@ -27,21 +27,27 @@ type target struct {
 	// initial copy; nil when the copy is over.
 	finish func(context.Context) error
 
-	w      writer
-	tables tables
-	plans  map[*action.Shape]*plan
-	reader action.Reader
-	nets   map[*table]*net
-	active []*net
-	tx     pgx.Tx // open between the parts of a huge transaction
+	w         writer
+	tables    tables
+	plans     map[*action.Shape]*plan
+	reader    action.Reader
+	nets      map[*table]*net
+	active    []*net
+	tx        pgx.Tx // open between the parts of a huge transaction
+	functions functions
+	segment   segment
+	counters  counters
+	rowsOnly  bool // no function is called
+	byRows    bool // none in this transaction
 	// truncates are the tables of truncates that follow each other.
 	truncates []*action.Shape
 }
 
-func newTarget(conn *pgx.Conn, pos sql.Progress) *target {
+// newTarget returns a target of the published tables of a database.
+func newTarget(conn *pgx.Conn, pos sql.Progress, published []action.Name) *target {
 	return &target{
 		conn: conn, pos: pos, at: cursorAt(pos), w: writer{conn: conn}, tables: tables{conn: conn},
-		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{},
+		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{}, functions: functions{conn: conn}, counters: counters{conn: conn, tables: published},
 	}
 }
 
@@ -110,6 +116,7 @@ func (t *target) group(ctx context.Context, records []opened) error {
 		return fmt.Errorf("undo group: %w", err)
 	}
 	t.pos, t.at = pos, at
+	t.functions.forget() // what the group defined
 	return t.exact(ctx, records)
 }
 
@@ -130,7 +137,7 @@ func (t *target) fast(ctx context.Context, records []opened, continued bool) err
 			return err
 		}
 	}
-	if err := t.flushAll(ctx); err != nil {
+	if err := errors.Join(t.runSegment(ctx), t.flushAll(ctx)); err != nil {
 		return err
 	}
 	if !more {
@@ -156,7 +163,8 @@ func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) 
 		if n < skip {
 			continue
 		}
-		if err := t.collectTx(ctx); err != nil {
+		t.byRows = t.rowsOnly || inParts(r, n, t.reader.Head())
+		if err := t.actions(ctx, t.collectRun); err != nil {
 			return false, err
 		}
 		if more = t.reader.More(); !more {
@@ -193,29 +201,55 @@ func (t *target) applied(r *opened, n int) {
 	t.pos.Txs, t.pos.Complete, t.pos.LSN, t.pos.Clock = n, n == r.Header.Txs, head.LSN, head.Clock
 }
 
-func (t *target) collectTx(ctx context.Context) error {
+// actions does the actions of the reader's transaction; rows does a run of rows.
+// Afterwards calls may be pending in the segment, but no truncates.
+func (t *target) actions(ctx context.Context, rows func(context.Context, *action.Shape) error) error {
+	calling := false // the effect of a call is being read
 	for t.reader.Action() {
 		s := t.reader.Shape()
-		if s.Op == action.Truncate {
-			if err := t.addTruncate(ctx, s); err != nil {
+		calling = calling && t.reader.InCall()
+		if calling {
+			if err := t.expect(ctx, s); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := t.truncate(ctx); err != nil {
+		p, err := t.callPlan(ctx, s)
+		if err != nil {
 			return err
 		}
-		if s.Op == action.Sequences {
-			if err := t.sequences(ctx); err != nil {
-				return err
-			}
-			continue
+		if p != nil {
+			calling, err = s.Op == action.Call, t.queue(ctx, p, s)
+		} else {
+			err = t.act(ctx, s, rows)
 		}
-		if err := t.collectRun(ctx, s); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	return t.truncate(ctx)
+	return errors.Join(t.reader.Err(), t.truncate(ctx))
+}
+
+// act does one action that calls nothing.
+func (t *target) act(ctx context.Context, s *action.Shape, rows func(context.Context, *action.Shape) error) error {
+	if err := t.runSegment(ctx); err != nil {
+		return err
+	}
+	if s.Op == action.Truncate {
+		return t.addTruncate(ctx, s)
+	}
+	if err := t.truncate(ctx); err != nil {
+		return err
+	}
+	switch s.Op {
+	case action.Call: // its rows follow
+		return nil
+	case action.Sequences:
+		return t.sequences(ctx)
+	case action.Define:
+		return t.define(ctx)
+	}
+	return rows(ctx, s)
 }
 
 func (t *target) collectRun(ctx context.Context, s *action.Shape) error {
@@ -306,6 +340,7 @@ func (t *target) resetNets() {
 		n.reset()
 	}
 	t.active, t.truncates = t.active[:0], t.truncates[:0]
+	t.segment.reset()
 }
 
 func (t *target) flushAll(ctx context.Context) error {

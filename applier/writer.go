@@ -88,17 +88,7 @@ func appendRow(groups []planRows, p *plan, at int) []planRows {
 
 // statement updates or deletes the rows at the given places.
 func (w *writer) statement(ctx context.Context, p *plan, values []action.Value, rows []int) error {
-	w.args, w.buf = w.args[:0], w.buf[:0]
-	ends := make([]int, 0, len(p.params))
-	for _, c := range p.params {
-		w.buf = appendTextArray(w.buf, values, rows, c)
-		ends = append(ends, len(w.buf))
-	}
-	from := 0
-	for _, end := range ends {
-		w.args = append(w.args, w.buf[from:end])
-		from = end
-	}
+	w.bind(p.params, values, rows)
 	name, err := w.prepare(ctx, p.sql)
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", p.shape.Action(), err)
@@ -112,6 +102,21 @@ func (w *writer) statement(ctx context.Context, p *plan, values []action.Value, 
 		return &DriftError{Action: p.shape.Action(), Want: int64(len(rows)), Found: found}
 	}
 	return nil
+}
+
+// bind makes an argument of each column of the rows.
+func (w *writer) bind(columns []int, values []action.Value, rows []int) {
+	w.args, w.buf = w.args[:0], w.buf[:0]
+	ends := make([]int, 0, len(columns))
+	for _, c := range columns {
+		w.buf = appendTextArray(w.buf, values, rows, c)
+		ends = append(ends, len(w.buf))
+	}
+	from := 0
+	for _, end := range ends {
+		w.args = append(w.args, w.buf[from:end])
+		from = end
+	}
 }
 
 func (w *writer) prepare(ctx context.Context, sql string) (string, error) {

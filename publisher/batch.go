@@ -1,6 +1,8 @@
 package publisher
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -16,17 +18,21 @@ type batch struct {
 	to      action.LSN // the end of the last whole transaction
 	part    Part       // of the transaction that goes on in the next batch
 	clock   action.Clock
-	at      int64    // commit time of the last transaction
-	actions []string // distinct names, for the tags
-	copied  bool     // initial rows: a record of them holds nothing else
-	restart bool     // a TRUNCATE in it restarts sequences
+	at      int64       // commit time of the last transaction
+	actions []string    // distinct names, for the tags
+	copied  bool        // initial rows: a record of them holds nothing else
+	restart bool        // a TRUNCATE in it restarts sequences
+	named   Definitions // in force at to, if they changed
+	forged  int64       // marks that were not true
 }
 
 // builder collects transactions into batches. It knows nothing of time or of
 // the connection, so its rules can be tested message by message.
 type builder struct {
 	// split is the size, in bytes, at which a transaction is cut into parts.
-	split int
+	split  int
+	marks  marks
+	naming *naming
 
 	body    action.Body
 	shapes  map[*action.Shape]struct{}
@@ -37,16 +43,21 @@ type builder struct {
 	tx      action.Tx
 	open    bool // the line of tx is begun
 	rows    int64
-	skip    int64 // changes of tx that are in the chain already
-	restart bool  // as in batch
-	dropped bool  // tx is in the chain already, or is an echo
+	skip    int64        // changes of tx that are in the chain already
+	restart bool         // as in batch
+	dropped bool         // tx is in the chain already, or is an echo
+	depth   int          // of calls in calls
+	inCall  bool         // the outermost of them is open in the body
+	defined []definition // by tx, in force when it commits
+	renamed bool         // definitions have changed since the last batch
+	forged  int64        // as in batch
 }
 
 // begin takes the head of the next transaction. part is what the chain has of
 // a transaction that was cut.
 func (b *builder) begin(tx action.Tx, done bool, part Part) { //nolint:revive // done is a fact, not a mode
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
-	b.tx.Part = 1
+	b.tx.Part, b.depth, b.inCall, b.defined = 1, 0, false, nil
 	if part.LSN == tx.LSN && part.Parts > 0 {
 		b.skip, b.tx.Part, b.tx.Clock = part.Rows, part.Parts+1, b.clock
 	}
@@ -84,9 +95,73 @@ func (b *builder) row(s *action.Shape, values [][]byte) {
 	if !b.change() {
 		return
 	}
+	if b.depth == 0 {
+		s = b.naming.name(s)
+	}
 	b.note(s)
 	b.body.Row(s, values)
 }
+
+// message takes a logical message of ours. A mark that is not true is counted;
+// what it is to name is published as rows.
+func (b *builder) message(content []byte) error {
+	if b.dropped {
+		return nil
+	}
+	kind, payload, ok := b.marks.open(content, b.tx.XID)
+	if !ok {
+		b.forged++
+		return nil
+	}
+	switch kind {
+	case markCall:
+		return b.beginCall(payload)
+	case markEnd:
+		b.endCall()
+	case markDefine:
+		return b.define(payload)
+	default:
+		return fmt.Errorf("mark of kind %q is not known to this pgbridge: update it", kind)
+	}
+	return nil
+}
+
+// beginCall takes the beginning of a call. A call in a call is part of what the
+// outer one does.
+func (b *builder) beginCall(payload []byte) error {
+	b.depth++
+	if b.depth > 1 || !b.change() {
+		return nil
+	}
+	s, values, err := b.naming.call(payload)
+	if err != nil {
+		return err
+	}
+	b.note(s)
+	b.body.Call(s, values)
+	b.inCall = true
+	return nil
+}
+
+func (b *builder) endCall() {
+	b.depth--
+	if b.depth == 0 && b.inCall {
+		b.body.EndCall()
+		b.inCall = false
+	}
+}
+
+// define remembers a definition for the commit.
+func (b *builder) define(payload []byte) error {
+	var d definition
+	if err := json.Unmarshal(payload, &d); err != nil {
+		return fmt.Errorf("mark of a definition: %w", err)
+	}
+	b.defined = append(b.defined, d)
+	return nil
+}
+
+var defineShape = action.NewDefine()
 
 func (b *builder) truncate(shapes []*action.Shape) {
 	if !b.change() {
@@ -117,7 +192,7 @@ func (b *builder) full() bool { return b.open && b.body.Len() >= b.split }
 func (b *builder) cut(spare []byte) batch {
 	b.body.EndPart()
 	part := Part{LSN: b.tx.LSN, Parts: b.tx.Part, Rows: b.rows}
-	b.open = false
+	b.open, b.inCall = false, false // what is left of a call goes on as rows
 	b.tx.Part++
 	out := b.batch(spare)
 	out.part, out.at = part, b.tx.At
@@ -125,7 +200,17 @@ func (b *builder) cut(spare []byte) batch {
 }
 
 // commit ends the transaction.
-func (b *builder) commit(end action.LSN) {
+func (b *builder) commit(end action.LSN) error {
+	for _, d := range b.defined {
+		if b.change() {
+			b.note(defineShape)
+			b.body.Row(defineShape, d.values())
+		}
+		if err := b.naming.define(d); err != nil {
+			return err
+		}
+		b.renamed = true
+	}
 	if !b.dropped && b.tx.Part > 1 {
 		b.openLine() // the last part ends the transaction, even without a change of its own
 	}
@@ -135,6 +220,7 @@ func (b *builder) commit(end action.LSN) {
 		b.at = b.tx.At
 	}
 	b.to = end
+	return nil
 }
 
 // pending is the size of what is collected.
@@ -142,12 +228,15 @@ func (b *builder) pending() int { return b.body.Len() }
 
 // batch returns what is collected and goes on in spare's memory.
 func (b *builder) batch(spare []byte) batch {
-	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names(), restart: b.restart}
+	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names(), restart: b.restart, forged: b.forged}
+	if b.renamed {
+		out.named = b.naming.texts
+	}
 	if out.txs > 0 {
 		out.body = b.body.Swap(spare)
 	}
 	clear(b.shapes)
-	b.last, b.restart = nil, false
+	b.last, b.restart, b.renamed, b.forged = nil, false, false, 0
 	return out
 }
 

@@ -23,6 +23,13 @@ var (
 
 func row(text string) [][]byte { return [][]byte{[]byte(text)} }
 
+// commit ends a transaction that defines nothing, which cannot fail.
+func commit(b *builder, end action.LSN) {
+	if err := b.commit(end); err != nil {
+		panic(err)
+	}
+}
+
 // lines writes a body down: a line for each transaction, its clock, its part,
 // the values of its rows, and what each truncate is of.
 func lines(t *testing.T, body []byte) []string {
@@ -65,7 +72,7 @@ func TestBuilder(t *testing.T) {
 		for _, text := range rows {
 			b.row(newPost, row(text))
 		}
-		b.commit(lsn + 8)
+		commit(b, lsn+8)
 	}
 	for _, test := range []struct {
 		name  string
@@ -85,13 +92,13 @@ func TestBuilder(t *testing.T) {
 			b.drop()
 			b.row(newPost, row("echo"))
 			b.truncate([]*action.Shape{restarts})
-			b.commit(24)
+			commit(b, 24)
 			tx(b, 32, 200, "own")
 		}, `0/20 200.0: own | txs 1 to 0/28 at 200 clock 200.0 [app.post.insert]`},
 		{"what is in the chain already", func(b *builder) {
 			b.begin(action.Tx{LSN: 16, At: 100}, true, Part{})
 			b.row(newPost, row("old"))
-			b.commit(24)
+			commit(b, 24)
 		}, `to 0/18 at 0 clock 7.3`},
 		{"names, each once, sorted", func(b *builder) {
 			b.begin(action.Tx{LSN: 16, At: 100}, false, Part{})
@@ -99,22 +106,22 @@ func TestBuilder(t *testing.T) {
 				b.row(s, row("x"))
 			}
 			b.truncate([]*action.Shape{noPosts, noTags})
-			b.commit(24)
+			commit(b, 24)
 		}, `0/10 100.0: x x x x x x app.post.truncate app.tag.truncate | txs 1 to 0/18 at 100 clock 100.0 [app.post.insert app.post.truncate app.tag.delete app.tag.insert app.tag.truncate]`},
 		{"sequences restart", func(b *builder) {
 			b.begin(action.Tx{LSN: 16, At: 100}, false, Part{})
 			b.truncate([]*action.Shape{noPosts, restarts})
-			b.commit(24)
+			commit(b, 24)
 		}, `0/10 100.0: app.post.truncate app.tag.truncate | txs 1 to 0/18 at 100 clock 100.0 restart [app.post.truncate app.tag.truncate]`},
 		{"initial rows", func(b *builder) {
 			b.begin(action.Tx{LSN: 16, At: 100, Copy: true}, false, Part{})
 			b.row(newPost, row("1"))
-			b.commit(16)
+			commit(b, 16)
 		}, `0/10 100.0 copy: 1 | txs 1 to 0/10 at 100 clock 100.0 [app.post.insert]`},
 		{"the end of the initial rows", func(b *builder) {
 			b.begin(action.Tx{LSN: 16, At: 100}, false, Part{})
 			b.openLine()
-			b.commit(16)
+			commit(b, 16)
 		}, `0/10 100.0: | txs 1 to 0/10 at 100 clock 100.0 []`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,7 +160,7 @@ func TestBuilderCuts(t *testing.T) {
 	b := &builder{split: 250}
 	b.begin(action.Tx{LSN: 16, At: 50}, false, Part{})
 	b.row(newPost, row("small"))
-	b.commit(24)
+	commit(b, 24)
 	b.begin(action.Tx{LSN: 32, XID: 7, At: 100}, false, Part{})
 	var got []string
 	for i := range 6 {
@@ -163,7 +170,7 @@ func TestBuilderCuts(t *testing.T) {
 		}
 	}
 	b.truncate([]*action.Shape{restarts})
-	b.commit(40)
+	commit(b, 40)
 	got = append(got, write(t, b.batch(nil)))
 	long := func(i int) string { return strings.Repeat(fmt.Sprint(i), 100) }
 	want := []string{
@@ -183,7 +190,7 @@ func TestBuilderEndsWhatItCut(t *testing.T) {
 	b.begin(action.Tx{LSN: 32, At: 100}, false, Part{})
 	b.row(newPost, row("all"))
 	first := b.cut(nil)
-	b.commit(40)
+	commit(b, 40)
 	got := write(t, first) + "\n" + write(t, b.batch(nil))
 	want := "0/20 100.0: all … | txs 1 to 0/0 at 100 clock 100.0 part {LSN:0/20 Parts:1 Rows:1} [app.post.insert]\n" +
 		"0/20 100.0 part 2: | txs 1 to 0/28 at 100 clock 100.0 []"
@@ -234,7 +241,7 @@ func (c *chained) replay(t *testing.T, r *rand.Rand, story [][]string, split, li
 				c.take(t, b.cut(nil))
 			}
 		}
-		b.commit(lsn + 8)
+		commit(b, lsn+8)
 		if r.IntN(3) == 0 {
 			if lives--; lives < 0 {
 				return false

@@ -97,9 +97,18 @@ func (c *capture) take(ctx context.Context, data []byte) error {
 		return c.cut(ctx)
 	case decoder.Commit:
 		c.inTx = false
-		c.build.commit(e.End)
+		if err := c.build.commit(e.End); err != nil {
+			return err
+		}
 		return c.committed(ctx)
-	case decoder.Message, decoder.Nothing:
+	case decoder.Message:
+		if e.Transactional && e.Name == markPrefix {
+			if err := c.build.message(e.Content); err != nil {
+				return err
+			}
+			return c.cut(ctx)
+		}
+	case decoder.Nothing:
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -25,6 +26,7 @@ type Chain struct {
 	// System and Timeline say which cluster's WAL the positions are of.
 	System   uint64
 	Timeline uint32
+	Named    Definitions // in force at End
 }
 
 // Part says how far a huge transaction is in the chain that is not there
@@ -45,21 +47,23 @@ func LoadChain(ctx context.Context, conn *pgx.Conn) (Chain, error) {
 	var partLSN *string
 	var epoch, timeline int64
 	var seq int64
-	err := conn.QueryRow(ctx, `SELECT writer, epoch, seq, digest, end_lsn::text, part_lsn::text, parts, part_rows, clock, system, timeline FROM pgbridge.chain`).
-		Scan(&writer, &epoch, &seq, &digest, &end, &partLSN, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline)
+	var named []byte
+	err := conn.QueryRow(ctx, `SELECT writer, epoch, seq, digest, end_lsn::text, part_lsn::text, parts, part_rows, clock, system, timeline, definitions FROM pgbridge.chain`).
+		Scan(&writer, &epoch, &seq, &digest, &end, &partLSN, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline, &named)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Chain{}, ErrNoChain
 	}
 	if err != nil {
 		return Chain{}, fmt.Errorf("load chain: %w", err)
 	}
-	var errs [6]error
+	var errs [7]error
 	c.Epoch, c.Seq, c.Timeline = uint32(epoch), uint64(seq), uint32(timeline)
 	c.Writer, errs[0] = action.ParseWriter(writer)
 	c.Digest, errs[1] = action.ParseDigest(digest)
 	c.End, errs[2] = action.ParseLSN(end)
 	c.Clock, errs[3] = action.ParseClock(clock)
 	c.System, errs[4] = strconv.ParseUint(system, 10, 64)
+	errs[6] = json.Unmarshal(named, &c.Named)
 	if partLSN != nil {
 		c.Part.LSN, errs[5] = action.ParseLSN(*partLSN)
 	}

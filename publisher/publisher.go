@@ -13,6 +13,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/slot"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 // Publisher publishes one database. Its fields are set before Run and not
@@ -60,6 +61,14 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	secret, err := sql.LoadSecret(ctx, conn)
+	if err != nil {
+		return err
+	}
+	naming, err := newNaming(chain.Named)
+	if err != nil {
+		return err
+	}
 	stream, err := p.start(ctx, chain)
 	if err != nil {
 		return err
@@ -81,7 +90,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	read := &capture{
 		stream: stream, out: batches, spare: spare, guard: guard, done: chain.End, part: chain.Part,
-		build: builder{split: splitSize, to: chain.End, clock: chain.Clock},
+		build: builder{split: splitSize, to: chain.End, clock: chain.Clock, marks: marks{secret: secret}, naming: naming},
 	}
 	group.Go(func() error { return stream.Run(ctx) })
 	group.Go(func() error { return read.run(ctx) })

@@ -89,7 +89,9 @@ func (c *copier) table(ctx context.Context, t sql.Table) error {
 
 // send ends the line and hands the batch on.
 func (c *copier) send(ctx context.Context) error {
-	c.build.commit(c.lsn)
+	if err := c.build.commit(c.lsn); err != nil {
+		return err
+	}
 	b := c.build.batch(nil)
 	b.copied = c.build.tx.Copy
 	select {

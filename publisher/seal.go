@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -87,7 +88,10 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	}
 	next := s.chain
 	next.Seq, next.Digest, next.End, next.Part, next.Clock = h.Seq, record.Digest, h.To, b.part, b.clock
-	if err := insertRecord(ctx, s.conn, next, item, h.Txs); err != nil {
+	if b.named != nil {
+		next.Named = b.named
+	}
+	if err := insertRecord(ctx, s.conn, next, item, &b); err != nil {
 		return err
 	}
 	s.chain = next
@@ -95,19 +99,29 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 }
 
 // insertRecord makes a record durable: outbox and chain in one statement.
-func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item, txs int) error {
+func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item, b *batch) error {
+	var named *string // only if they changed
+	if b.named != nil {
+		text, err := json.Marshal(b.named)
+		if err != nil {
+			return fmt.Errorf("put definitions into the chain: %w", err)
+		}
+		all := string(text)
+		named = &all
+	}
 	var part *string
 	if c.Part != (Part{}) {
 		lsn := c.Part.LSN.String()
 		part = &lsn
 	}
 	tag, err := conn.Exec(ctx, `WITH moved AS (
-			UPDATE pgbridge.chain SET seq = $2, digest = $3, end_lsn = $4::text::pg_lsn, part_lsn = $5::text::pg_lsn, parts = $6, part_rows = $7, clock = $8
+			UPDATE pgbridge.chain SET seq = $2, digest = $3, end_lsn = $4::text::pg_lsn, part_lsn = $5::text::pg_lsn, parts = $6, part_rows = $7, clock = $8,
+				definitions = coalesce($13::text::jsonb, definitions), forged = forged + $14
 			WHERE writer = $9 AND epoch = $1 AND seq = $2::bigint - 1 RETURNING 1)
 		INSERT INTO pgbridge.outbox (epoch, seq, digest, end_lsn, item_id, item, txs)
 		SELECT $1, $2, $3, $4::text::pg_lsn, $10, $11, $12 FROM moved`,
 		int64(c.Epoch), int64(c.Seq), c.Digest.String(), c.End.String(), part, c.Part.Parts, c.Part.Rows, c.Clock.String(), c.Writer.String(),
-		item.ID, item.Bytes, txs)
+		item.ID, item.Bytes, b.txs, named, b.forged)
 	if err != nil {
 		return fmt.Errorf("put record %d into the outbox: %w", c.Seq, err)
 	}

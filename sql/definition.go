@@ -1,0 +1,37 @@
+package sql
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// LoadDefinitions returns the definitions of the named actions, by name.
+func LoadDefinitions(ctx context.Context, q Querier) ([][]byte, error) {
+	rows, err := q.Query(ctx, "SELECT definition::text FROM pgbridge.action ORDER BY name")
+	if err != nil {
+		return nil, wrapUnlessNil("read definitions", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (text []byte, err error) { return text, row.Scan(&text) })
+	return all, wrapUnlessNil("read definitions", err)
+}
+
+// SaveDefinition keeps a definition that came by the stream; nil drops it.
+func SaveDefinition(ctx context.Context, q Querier, name, function string, text *string) error {
+	query, args := "DELETE FROM pgbridge.action WHERE name = $1", []any{name}
+	if text != nil {
+		query = `INSERT INTO pgbridge.action (name, function, definition) VALUES ($1, $2, $3::text::json)
+			ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp())`
+		args = append(args, function, *text)
+	}
+	_, err := q.Exec(ctx, query, args...)
+	return wrapUnlessNil("keep the definition of "+name, err)
+}
+
+// LoadSecret returns what makes a mark in the WAL a true one. It is for the
+// owner's eyes, and never for a log.
+func LoadSecret(ctx context.Context, q Querier) (string, error) {
+	var secret string
+	err := q.QueryRow(ctx, "SELECT secret FROM pgbridge.secret").Scan(&secret)
+	return secret, wrapUnlessNil("read the secret of this database", err)
+}
