@@ -41,7 +41,8 @@ type Rule struct {
 	// Changed limits an update to those that change no other columns; nil: any.
 	Changed []string `json:"changed"`
 	// From says which column each parameter takes: the new value where there is
-	// one, and the old one where "old." stands before the column's name.
+	// one, and the old one where "old." stands before the column's name. A
+	// parameter that is not in it has a default.
 	From map[string]string `json:"from"`
 	// Derived are the columns that the function works out by itself.
 	Derived []string `json:"derived"`
@@ -81,7 +82,11 @@ func (r *Rule) Map(d *Definition, s *Shape) *Shape {
 	}
 	params := make([]string, s.Width())
 	for _, p := range d.Params {
-		at := r.place(s, r.From[p.Name])
+		column, ok := r.From[p.Name]
+		if !ok {
+			continue // it takes its default
+		}
+		at := r.place(s, column)
 		if at < 0 || params[at] != "" {
 			return nil
 		}
