@@ -1,0 +1,186 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+// A message board. Posts and votes are made by calls, through public functions
+// that find out who calls; titles are changed by plain UPDATEs that are mapped.
+const messageBoard = `CREATE SCHEMA app;
+	CREATE TYPE app.mood AS ENUM ('glad', 'cross');
+	CREATE TABLE app.post (id uuid PRIMARY KEY, author text NOT NULL, title text NOT NULL, slug text, mood app.mood NOT NULL DEFAULT 'glad', at timestamptz NOT NULL, tags text[], more jsonb, votes int NOT NULL DEFAULT 0);
+	ALTER TABLE app.post REPLICA IDENTITY FULL;
+	CREATE TABLE app.vote (post uuid REFERENCES app.post ON DELETE CASCADE, voter text, PRIMARY KEY (post, voter));
+	CREATE TABLE app.audit (n bigint PRIMARY KEY, what text, big numeric);
+	CREATE FUNCTION app.slug() RETURNS trigger LANGUAGE plpgsql SET search_path = app AS 'BEGIN NEW.slug := replace(lower(NEW.title), '' '', ''-''); RETURN NEW; END';
+	CREATE TRIGGER slug BEFORE INSERT OR UPDATE ON app.post FOR EACH ROW EXECUTE FUNCTION app.slug();
+	CREATE FUNCTION app.count_vote() RETURNS trigger LANGUAGE plpgsql SET search_path = app AS 'BEGIN UPDATE post SET votes = votes + 1 WHERE id = NEW.post; RETURN NULL; END';
+	CREATE TRIGGER count AFTER INSERT ON app.vote FOR EACH ROW EXECUTE FUNCTION app.count_vote();
+
+	CREATE FUNCTION app.create_post_owner(id uuid, author text, title text, at timestamptz, tags text[], more jsonb) RETURNS uuid LANGUAGE sql SET search_path = app AS
+		'INSERT INTO post (id, author, title, at, tags, more) VALUES (id, author, title, at, tags, more) RETURNING id';
+	CREATE FUNCTION app.vote_owner(post uuid, voter text) RETURNS void LANGUAGE sql SET search_path = app AS 'INSERT INTO vote VALUES (vote_owner.post, voter)';
+	CREATE FUNCTION app.remove_post_owner(post uuid) RETURNS void LANGUAGE sql SET search_path = app AS 'DELETE FROM post WHERE id = remove_post_owner.post';
+	CREATE FUNCTION app.rename_post(post uuid, title text, slug text) RETURNS void LANGUAGE sql SET search_path = app AS 'UPDATE post SET title = rename_post.title, slug = rename_post.slug WHERE id = rename_post.post';
+	REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA app FROM PUBLIC;
+
+	CREATE FUNCTION app.create_post(title text, tags text[], more jsonb) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = app AS
+		$$BEGIN RETURN pgbridge."app.create_post_owner"(pgbridge.new_id(), session_user::text, title, now(), tags, more); END$$;
+	CREATE FUNCTION app.vote(post uuid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = app AS
+		$$BEGIN PERFORM pgbridge.call('app.vote_owner', jsonb_build_object('post', post, 'voter', session_user)); END$$`
+
+const register = `SELECT pgbridge.register_action(f) FROM unnest(ARRAY['app.create_post_owner(uuid,text,text,timestamptz,text[],jsonb)', 'app.vote_owner(uuid,text)', 'app.remove_post_owner(uuid)',
+		'app.rename_post(uuid,text,text)']::regprocedure[]) f;
+	SELECT pgbridge.map_action('app.rename_post(uuid,text,text)', 'app.post', 'update', ARRAY['title', 'slug'], '{"post": "id", "title": "title", "slug": "slug"}')`
+
+// Calls of several roles, and mapped changes, are in the archive by name and
+// with who called as a parameter; follower and restored copy equal the source.
+func TestActions(t *testing.T) {
+	source, follower := pgtest.New(t), pgtest.New(t)
+	alice, bob := newRole(t, source), newRole(t, source)
+	source.Exec(t, messageBoard)
+	p := newPipe(t, source)
+	publishing, following := p.publish(t), p.follow(t, follower)
+	source.Exec(t, register+`; GRANT USAGE ON SCHEMA app TO PUBLIC; GRANT EXECUTE ON FUNCTION app.create_post, app.vote TO PUBLIC; GRANT SELECT ON app.post TO PUBLIC`)
+
+	as(t, source, alice, `SELECT app.create_post('First post', '{a,"b c",NULL}', '{"x": [1, null, "é"]}')`)
+	as(t, source, bob, `BEGIN; SELECT app.create_post('Second', NULL, NULL); SAVEPOINT s; SELECT app.create_post('Undone', NULL, NULL); ROLLBACK TO s;
+		SELECT app.vote(id) FROM app.post WHERE title = 'First post'; COMMIT`)
+	as(t, source, alice, `SELECT app.vote(id) FROM app.post`)
+	source.Exec(t, `UPDATE app.post SET title = 'Third, "really"' WHERE title = 'Second'`)
+	source.Exec(t, `UPDATE app.post SET title = 'With a mood', mood = 'cross' WHERE title LIKE 'First%'`) // no rule carries the mood
+	source.Exec(t, `INSERT INTO app.audit VALUES (1, 'plain row', 12345678901234567890.123456789)`)
+	as(t, source, bob, `DO $$ BEGIN PERFORM pg_logical_emit_message(true, 'pgbridge', repeat('0', 64) || 'c["app.vote_owner",["post","voter"],["x","y"]]'); END $$`)
+	source.Exec(t, `SELECT pgbridge.call('app.remove_post_owner', jsonb_build_object('post', id)) FROM app.post WHERE title LIKE 'Third%'`)
+
+	p.caughtUp(t, follower, publishing, following)
+	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
+	pgtest.RequireEqual(t, pgtest.Dump(t, p.restore(t)), pgtest.Dump(t, source))
+
+	want := []string{
+		"app.create_post_owner(id=?, author=" + alice + ", title=First post, at=?, tags={a,\"b c\",NULL}, more={\"x\": [1, null, \"é\"]}) app.post.insert",
+		"app.create_post_owner(id=?, author=" + bob + ", title=Second, at=?, tags=NULL, more=NULL) app.post.insert",
+		"app.vote_owner(post=?, voter=" + bob + ") app.vote.insert app.post.update",
+		"app.vote_owner(post=?, voter=" + alice + ") app.vote.insert app.post.update",
+		"app.vote_owner(post=?, voter=" + alice + ") app.vote.insert app.post.update",
+		`app.rename_post(post=?, title=Third, "really", slug=third,-"really")`,
+		"app.post.update", "app.audit.insert",
+		"app.remove_post_owner(post=?) app.post.delete app.vote.delete",
+	}
+	if got := p.actions(t); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the archive has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	p.source.Exec(t, `INSERT INTO app.audit VALUES (2)`)
+	p.published(t, publishing)
+	if got := source.Value(t, `SELECT forged FROM pgbridge.chain`); got != "1" {
+		t.Errorf("%s forged marks are counted, want 1", got)
+	}
+}
+
+// newRole makes a role that can log in and nothing else.
+func newRole(t testing.TB, db *pgtest.DB) string {
+	t.Helper()
+	name := "board_" + strings.ToLower(strings.TrimPrefix(db.Name, "Test-db "))[:8] + "_" + string(rune('a'+len(db.Query(t, `SELECT FROM pg_roles WHERE rolname LIKE 'board%'`))))
+	db.Exec(t, "CREATE ROLE "+name+" LOGIN")
+	t.Cleanup(func() { db.Exec(t, "DROP OWNED BY "+name+"; DROP ROLE "+name) })
+	return name
+}
+
+// as runs a script as a role.
+func as(t testing.TB, db *pgtest.DB, role, script string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.URLAs(role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.PgConn().Exec(t.Context(), script).Close(); err != nil {
+		t.Fatalf("as %s: %v", role, err)
+	}
+}
+
+// actions reads what is in the folder: named actions with their parameters,
+// identifiers and times left out, and what a call did; rows by their name.
+func (p *pipe) actions(t testing.TB) (all []string) {
+	t.Helper()
+	for _, body := range p.bodies(t) {
+		for r := action.NewReader(body); r.Tx(); {
+			for r.Action() {
+				all = appendAction(all, r)
+			}
+			if r.Err() != nil {
+				t.Fatal(r.Err())
+			}
+		}
+	}
+	return all
+}
+
+func appendAction(all []string, r *action.Reader) []string {
+	s := r.Shape()
+	switch {
+	case r.InCall():
+		all[len(all)-1] += " " + s.Action()
+	case s.Op == action.Call:
+		all = append(all, named(s, r.Values()))
+	case s.Op == action.Define || s.Op == action.Sequences:
+	case s.Function != action.Name{}:
+		for r.Row() {
+			all = append(all, named(s, r.Values()))
+		}
+	default:
+		all = append(all, s.Action())
+	}
+	return all
+}
+
+func named(s *action.Shape, values []action.Value) string {
+	var params []string
+	for i, name := range s.Params {
+		text, ok := values[i].Text()
+		switch {
+		case name == "":
+			continue
+		case name == "id" || name == "post" || name == "at":
+			text = "?"
+		case !ok:
+			text = "NULL"
+		}
+		params = append(params, name+"="+text)
+	}
+	return s.Action() + "(" + strings.Join(params, ", ") + ")"
+}
+
+// bodies are those of the records in the folder, in order.
+func (p *pipe) bodies(t testing.TB) (all [][]byte) {
+	t.Helper()
+	for seq := uint64(2); ; seq++ {
+		refs, err := p.folder.Find(t.Context(), archive.Query{DB: p.db.ID, Writer: p.key.Writer(), Epoch: 1, First: seq, Last: seq})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(refs) == 0 {
+			return all
+		}
+		raw, err := p.folder.Get(t.Context(), refs[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := archive.Open(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := record.Body(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, body)
+	}
+}
