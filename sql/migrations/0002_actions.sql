@@ -30,22 +30,16 @@ ALTER TABLE pgbridge.chain
 -- Emits a mark and returns the token, for end_mark. c begins a call, d defines.
 -- Without SET clauses, which cost more than all the rest: names are qualified.
 CREATE FUNCTION pgbridge.mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    token pg_catalog.text;
-    lsn   pg_catalog.pg_lsn;
 BEGIN
-    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid) INTO token FROM pgbridge.secret AS s;
-    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
-    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, letter, payload));
-    RETURN token;
+    RETURN (SELECT t.token FROM (
+        SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid), 'UTF8')), 'hex') AS token
+        FROM pgbridge.secret AS s OFFSET 0
+    ) AS t WHERE pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(t.token, letter, payload), 'UTF8')) IS NOT NULL);
 END $$;
 
 CREATE FUNCTION pgbridge.end_mark(token text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    lsn pg_catalog.pg_lsn;
 BEGIN
-    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, 'e'));
-    RETURN true;
+    RETURN pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, 'e')) IS NOT NULL;
 END $$;
 
 -- The text of a value as the stream has it, whatever the settings of the session.
@@ -58,7 +52,7 @@ BEGIN
 END $$;
 
 -- A UUIDv7 (RFC 9562): milliseconds, then random bits.
-CREATE FUNCTION pgbridge.new_id() RETURNS uuid LANGUAGE sql VOLATILE
+CREATE FUNCTION pgbridge.new_id() RETURNS uuid LANGUAGE sql
     RETURN encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
         PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid;
 
@@ -239,6 +233,8 @@ BEGIN
             FROM col WHERE generated AND name IN (SELECT name FROM named)
         UNION ALL SELECT 3, 'error', format('parameter %I takes no column', p.name), 'name its column in params, or give it a default'
             FROM pgbridge.parameters(function) p WHERE NOT p.optional AND p.name NOT IN (SELECT param FROM take)
+        UNION ALL SELECT 3, 'error', format('parameters %s take the same value', string_agg(quote_ident(param), ', ' ORDER BY param)), 'one is enough'
+            FROM take GROUP BY old, name HAVING count(*) > 1
         UNION ALL SELECT 3, 'error', format('parameter %I is of type %s, column %I of type %s', p.name, format_type(p.type, NULL), col.name, format_type(col.type, NULL)),
                 format('make the parameter a %s', format_type(col.type, NULL))
             FROM take JOIN pgbridge.parameters(function) p ON p.name = take.param JOIN col ON col.name = take.name WHERE NOT pgbridge.fits(col.type, p.type)
