@@ -22,7 +22,7 @@ type Listed struct {
 }
 
 // List lists every item of any program that has all of tags, page by page in
-// the order of the index, until a page brings nothing new. An item may come
+// the order of the index, until pages bring nothing new. An item may come
 // twice. It ends at the first error, and an index that cannot be read to its
 // end is one.
 //
@@ -34,7 +34,8 @@ func (g *Gateway) List(ctx context.Context, tags []Tag) iter.Seq2[Listed, error]
 		for _, t := range tags {
 			f.tags = append(f.tags, filterTag{t.Name, []string{t.Value}})
 		}
-		for seen := (map[string]struct{}{}); ; {
+		seen, stale := map[string]struct{}{}, 0
+		for {
 			p, err := g.list(ctx, f)
 			fresh := 0
 			for _, n := range p.nodes {
@@ -47,12 +48,15 @@ func (g *Gateway) List(ctx context.Context, tags []Tag) iter.Seq2[Listed, error]
 					return
 				}
 			}
+			if stale++; fresh > 0 {
+				stale = 0
+			}
 			switch {
 			case err != nil:
 			case fresh == 0 && !p.more:
 				return
-			case fresh == 0:
-				err = errors.New("its index gives the same page again")
+			case stale == maxPages:
+				err = errors.New("its index gives the same pages again")
 			case p.next == "" && p.more:
 				err = errors.New("its index says that there is more, and not where")
 			case p.next == "":

@@ -200,11 +200,15 @@ func TestImportKwilStops(t *testing.T) {
 		code               int
 		want               string
 	}{
-		{"a value the table refuses",
-			"ALTER TABLE app.message ADD CHECK (id <> 'message-02')", "ALTER TABLE app.message DROP CONSTRAINT message_id_check", 3, "violates check constraint"},
-		{"a function that raises", `CREATE OR REPLACE FUNCTION app.edit_message_sync(id text, message text) RETURNS void LANGUAGE plpgsql SET search_path = app, pg_temp AS $$
+		{
+			"a value the table refuses",
+			"ALTER TABLE app.message ADD CHECK (id <> 'message-02')", "ALTER TABLE app.message DROP CONSTRAINT message_id_check", 3, "violates check constraint",
+		},
+		{
+			"a function that raises", `CREATE OR REPLACE FUNCTION app.edit_message_sync(id text, message text) RETURNS void LANGUAGE plpgsql SET search_path = app, pg_temp AS $$
 			BEGIN RAISE EXCEPTION 'secret %', $1; END $$`,
-			kwilSchema[strings.Index(kwilSchema, "CREATE FUNCTION app.edit"):strings.Index(kwilSchema, "REVOKE")], 3, "the server's message is withheld"},
+			kwilSchema[strings.Index(kwilSchema, "CREATE FUNCTION app.edit"):strings.Index(kwilSchema, "REVOKE")], 3, "the server's message is withheld",
+		},
 		{"a server that is short of locks", "ALTER TABLE app.message ADD CHECK (app.short(id))", "ALTER TABLE app.message DROP CONSTRAINT message_id_check", 1, "out of locks"},
 	}
 	s.db.Exec(t, `CREATE FUNCTION app.short(id text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
