@@ -220,7 +220,7 @@ func (p *pipe) published(t testing.TB, loops ...*loop) string {
 			t.Fatal(err)
 		}
 		if p.source.Value(t, `SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::pg_lsn), false) AND NOT EXISTS (SELECT FROM pgbridge.outbox)
-			FROM pg_replication_slots WHERE database = current_database()`, at) != "t" {
+			FROM pg_replication_slots WHERE slot_name = $2`, at, p.db.Slot) != "t" {
 			return errors.New("not yet")
 		}
 		return nil

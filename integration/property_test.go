@@ -20,9 +20,12 @@ import (
 
 // Whatever happens to tables of whatever kind, in transactions of every size
 // from several sessions at once, and however often publisher and follower are
-// stopped in between: every copy ends as its source. PGBRIDGE_TEST_BUDGET says
-// for how long (30s), PGBRIDGE_TEST_SEED repeats one schema and its statements.
-func TestRandomHistories(t *testing.T) {
+// stopped in between: every copy ends as its source.
+func TestRandomHistories(t *testing.T) { randomly(t, randomHistory) }
+
+// randomly runs a test with one seed after the other. PGBRIDGE_TEST_BUDGET says
+// for how long (30s), PGBRIDGE_TEST_SEED repeats one.
+func randomly(t *testing.T, test func(*testing.T, uint64)) {
 	budget := 30 * time.Second
 	if text := os.Getenv("PGBRIDGE_TEST_BUDGET"); text != "" {
 		var err error
@@ -39,7 +42,7 @@ func TestRandomHistories(t *testing.T) {
 	}
 	for end := time.Now().Add(budget); ; seed++ {
 		name := strconv.FormatUint(seed, 10)
-		if !t.Run(name, func(t *testing.T) { randomHistory(t, seed) }) {
+		if !t.Run(name, func(t *testing.T) { test(t, seed) }) {
 			t.Fatalf("to see it again: PGBRIDGE_TEST_SEED=%s go test ./integration -run %s", name, t.Name())
 		}
 		if time.Now().After(end) || os.Getenv("PGBRIDGE_TEST_SEED") != "" {
