@@ -384,18 +384,19 @@ func TestLyingIndex(t *testing.T) {
 	tags := first.tags(t, actionID(0))
 	data := stringify("insert_message_sync", "$id", "x")
 	tests := []struct {
-		name string
-		item archive.Item
+		name   string
+		reason Reason
+		item   archive.Item
 	}{
-		{"another database", first.item(t, withTag(slices.Clone(tags), "Original-DBID", "x"+strings.Repeat("0", 56)), data)},
-		{"another program", first.item(t, withTag(slices.Clone(tags), "Application", "Other"), data)},
-		{"another type", first.item(t, withTag(slices.Clone(tags), "Type", "Export"), data)},
-		{"another content type", first.item(t, withTag(slices.Clone(tags), "Content-Type", "text/plain"), data)},
-		{"an action id that is none", first.item(t, withTag(slices.Clone(tags), "Action-Id", "1"), data)},
-		{"no tags", first.item(t, nil, data)},
-		{"the signature of another id", first.item(t, withTag(slices.Clone(tags), "Signature", first.signed(t, "x")), data)},
-		{"a signature that is none", first.item(t, withTag(slices.Clone(tags), "Signature", "0x00"), data)},
-		{"not of an Ethereum key", otherItem(t, tags, data)},
+		{"another database", Tags, first.item(t, withTag(slices.Clone(tags), "Original-DBID", "x"+strings.Repeat("0", 56)), data)},
+		{"another program", Tags, first.item(t, withTag(slices.Clone(tags), "Application", "Other"), data)},
+		{"another type", Tags, first.item(t, withTag(slices.Clone(tags), "Type", "Export"), data)},
+		{"another content type", Tags, first.item(t, withTag(slices.Clone(tags), "Content-Type", "text/plain"), data)},
+		{"an action id that is none", Tags, first.item(t, withTag(slices.Clone(tags), "Action-Id", "1"), data)},
+		{"no tags", Tags, first.item(t, nil, data)},
+		{"the signature of another id", Signature, first.item(t, withTag(slices.Clone(tags), "Signature", first.signed(t, "x")), data)},
+		{"a signature that is none", Signature, first.item(t, withTag(slices.Clone(tags), "Signature", "0x00"), data)},
+		{"not of an Ethereum key", Owner, otherItem(t, tags, data)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -404,8 +405,8 @@ func TestLyingIndex(t *testing.T) {
 				listed: []archive.Listed{{ID: test.item.ID, Tags: tags, At: time.UnixMilli(1)}},
 			}
 			actions, report := collect(t, &History{Sources: []Source{m}, DBID: dbid, Allow: []Address{first.address(t)}})
-			if len(actions) != 0 || len(report.Refused) != 1 || report.Doubtful() != 0 {
-				t.Errorf("got %v, %+v, want it refused", actions, report)
+			if len(actions) != 0 || len(report.Refused) != 1 || report.Refused[0].Reason != test.reason || report.Doubtful() != 0 {
+				t.Errorf("got %v, %+v, want it refused for its %s", actions, report, test.reason)
 			}
 		})
 	}
