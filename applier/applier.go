@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -86,6 +85,9 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	}
 	to := newTarget(conn, at, a.published())
 	to.rowsOnly = a.ToEnd
+	if to.decided, err = loadDecisions(ctx, conn, w); err != nil {
+		return err
+	}
 	if err := a.unfinished(ctx, to); err != nil {
 		return err
 	}
@@ -190,21 +192,6 @@ func (a *Applier) keep(ctx context.Context, err error) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return errors.Join(err, quarantine(ctx, conn, stuck))
-}
-
-func quarantine(ctx context.Context, conn *pgx.Conn, s *Stuck) error {
-	var state *string
-	var pgErr *pgconn.PgError
-	if errors.As(s.Err, &pgErr) {
-		state = &pgErr.Code
-	}
-	_, err := conn.Exec(ctx, `INSERT INTO pgbridge.quarantine (writer, epoch, seq, tx, sqlstate, error) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (writer, epoch, seq, tx) DO UPDATE SET sqlstate = excluded.sqlstate, error = excluded.error, found_at = clock_timestamp()`,
-		s.Writer.String(), int64(s.Epoch), int64(s.Seq), s.Tx, state, quiet(s.Err).Error())
-	if err != nil {
-		return fmt.Errorf("write quarantine: %w", err)
-	}
-	return nil
 }
 
 func (a *Applier) logger() *slog.Logger {

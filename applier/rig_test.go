@@ -83,7 +83,12 @@ func (r *rig) target(t *testing.T) *target {
 	for _, row := range r.db.Query(t, "SELECT tablename FROM pg_tables WHERE schemaname = 'work'") {
 		published = append(published, work(row[0]))
 	}
-	return newTarget(conn, r.progress(t), published)
+	to := newTarget(conn, r.progress(t), published)
+	var err error
+	if to.decided, err = loadDecisions(t.Context(), conn, r.writer); err != nil {
+		t.Fatal(err)
+	}
+	return to
 }
 
 func (r *rig) progress(t *testing.T) sql.Progress {

@@ -148,12 +148,16 @@ func (t *target) exactRecord(ctx context.Context, r *opened) error {
 }
 
 func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
+	decision := t.decided.of(r, i)
+	if decision == Skip {
+		return t.skip(ctx, r, i)
+	}
 	if t.tx == nil {
 		if err := t.begin(ctx); err != nil {
 			return err
 		}
 	}
-	t.byRows = t.rowsOnly || inParts(r, i, t.reader.Head())
+	t.byRows = t.rowsOnly || decision == UseRows || inParts(r, i, t.reader.Head())
 	start := t.reader
 	err := t.actions(ctx, t.exactRun)
 	if errors.Is(err, errRows) {

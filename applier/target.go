@@ -39,6 +39,7 @@ type target struct {
 	counters  counters
 	rowsOnly  bool // no function is called
 	byRows    bool // none in this transaction
+	decided   decisions
 	// truncates are the tables of truncates that follow each other.
 	truncates []*action.Shape
 }
@@ -101,8 +102,12 @@ func (t *target) endCopy(ctx context.Context) error {
 	return nil
 }
 
-// group applies records in one target transaction.
+// group applies records in one target transaction, unless a person decided
+// otherwise on one of theirs.
 func (t *target) group(ctx context.Context, records []opened) error {
+	if t.decided.any(records) {
+		return t.exact(ctx, records)
+	}
 	pos, at, continued := t.pos, t.at, t.tx != nil
 	err := t.fast(ctx, records, continued)
 	if err == nil || t.hopeless(ctx, err) {
