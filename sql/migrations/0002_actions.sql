@@ -165,7 +165,7 @@ CREATE FUNCTION pgbridge.function_faults(function oid) RETURNS TABLE (severity t
             '|inet_client_addr|inet_client_port|current_setting|current_query|version)(?=\s*\()'
             '|current_user|session_user|current_role|current_catalog|current_schema|current_timestamp|current_time|current_date|localtimestamp|localtime)\M', 'gi') AS m) AS volatile
         CROSS JOIN LATERAL (VALUES
-            (p.prokind <> 'f', 'error', 'it is a ' || CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'window function' END,
+            (p.prokind <> 'f', 'error', 'it is ' || CASE p.prokind WHEN 'p' THEN 'a procedure' WHEN 'a' THEN 'an aggregate' ELSE 'a window function' END,
                 'make it a function: CREATE FUNCTION … RETURNS void'),
             (n.nspname = 'pgbridge' OR n.nspname = 'information_schema' OR n.nspname LIKE 'pg\_%', 'error', 'schema ' || n.nspname || ' is not part of the application',
                 'CREATE FUNCTION it in a schema of your own'),
@@ -250,7 +250,7 @@ BEGIN
         UNION ALL SELECT 5, 'error', format('an insert has no old value of %I', name), 'name the column without old.' FROM take WHERE old AND op = 'insert'
         UNION ALL SELECT 5, 'error', format('the old value of %I is in the stream only under REPLICA IDENTITY FULL', name), mend
             FROM take WHERE old AND op <> 'insert' AND NOT whole AND name <> ALL (keys)
-        UNION ALL SELECT 5, 'error', format('no parameter takes the key column %I: a replay would not find the row', name), format('map a parameter to %I', 'old.' || name)
+        UNION ALL SELECT 5, 'error', format('no parameter takes the key column %I: a replay would not find the row', name), format('map a parameter to old.%s', name)
             FROM unnest(keys) AS k(name) WHERE op <> 'insert' AND name NOT IN (SELECT name FROM take WHERE old OR op = 'update')
         UNION ALL SELECT 6, 'error', format('publication %I does not have it: the stream has no change of it', pub), 'name it at pgbridge init (--table), or leave that out for all tables'
             FROM pg_publication p WHERE p.pubname = pub AND NOT p.puballtables AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = rel)
@@ -333,7 +333,7 @@ BEGIN
         RAISE EXCEPTION 'replay is %', coalesce(quote_literal(replay), 'NULL') USING HINT = 'It is ''function'' or ''rows''.', ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM pgbridge.say(self, f.severity, f.problem, f.fix)
-        FROM (SELECT * FROM pgbridge.function_faults(function) ORDER BY severity, problem OFFSET 0) AS f;
+        FROM (SELECT * FROM pgbridge.function_faults(function) WITH ORDINALITY AS o(severity, problem, fix, i) ORDER BY severity, i OFFSET 0) AS f;
     SELECT * INTO known FROM pgbridge.action a WHERE a.name = pgbridge.action_name($1);
     IF known.function = self THEN
         rules := ARRAY(SELECT json_array_elements(known.definition -> 'rules'));
@@ -374,7 +374,7 @@ BEGIN
     END IF;
     rule := pgbridge.rule(function, relation, operation, columns, params, derived);
     PERFORM pgbridge.say(format('%s on %s', self, rule ->> 'table'), f.severity, f.problem, f.fix)
-        FROM (SELECT * FROM pgbridge.rule_faults(function, rule) ORDER BY severity OFFSET 0) AS f;
+        FROM (SELECT * FROM pgbridge.rule_faults(function, rule) WITH ORDINALITY AS o(severity, problem, fix, i) ORDER BY severity, i OFFSET 0) AS f;
     PERFORM pgbridge.define(known.name, self, pgbridge.definition(function, known.definition ->> 'replay', rule || ARRAY(
         SELECT r FROM json_array_elements(known.definition -> 'rules') AS r
         WHERE (r ->> 'table', r ->> 'operation', r ->> 'changed') IS DISTINCT FROM (rule ->> 'table', rule ->> 'operation', rule ->> 'changed'))));
@@ -574,7 +574,8 @@ DECLARE
 BEGIN
     SELECT a.statement INTO query FROM pgbridge.action AS a WHERE a.name OPERATOR(pg_catalog.=) $1;
     IF query IS NULL THEN
-        RAISE EXCEPTION 'there is no action %', action USING HINT = 'Its name is schema.function, as SELECT name FROM pgbridge.actions shows it.', ERRCODE = 'undefined_function';
+        RAISE EXCEPTION USING MESSAGE = pg_catalog.concat('there is no action ', action, ' to call'), ERRCODE = 'undefined_function',
+            HINT = 'SELECT name FROM pgbridge.actions WHERE callable shows them; where this database follows another, actions are called there.';
     END IF;
     EXECUTE query INTO result USING args;
     RETURN result;
@@ -605,10 +606,12 @@ BEGIN
             format('SELECT pgbridge.drop_action(%L), and register the function that there is', action.name);
         RETURN;
     END IF;
+    IF ARRAY(SELECT p ->> 'name' FROM json_array_elements(action.definition -> 'params') AS p) <> ARRAY(SELECT name FROM pgbridge.parameters(f) ORDER BY i) THEN
+        RETURN QUERY SELECT 'error', 'the parameters of its function have other names now',
+            format('SELECT pgbridge.drop_action(%L), then register and map it again', action.name);
+        RETURN;
+    END IF;
     RETURN QUERY
-        SELECT 'error', 'the parameters of its function have other names now', format('SELECT pgbridge.drop_action(%L), then register and map it again', action.name)
-        WHERE ARRAY(SELECT p ->> 'name' FROM json_array_elements(action.definition -> 'params') AS p) <> ARRAY(SELECT name FROM pgbridge.parameters(f) ORDER BY i)
-        UNION ALL
         SELECT 'error', format('what pgbridge.call runs is gone: %s', made), format('SELECT pgbridge.register_action(%L)', action.function)
         FROM unnest(ARRAY[action.name, 'call ' || action.name]) AS made
         WHERE action.statement IS NOT NULL AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'pgbridge'::regnamespace AND proname = made);
