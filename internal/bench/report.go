@@ -39,23 +39,26 @@ type round struct {
 	Figure float64  `json:"figure"`
 }
 
-// rule judges the median of the figures: a ratio has to reach Bound, "most" is
-// what may not be reached.
+// rule judges the median of the figures: a ratio, or "least", has to reach
+// Bound, "most" is what may not be reached.
 type rule struct {
 	Kind  string  `json:"kind"`
 	Bound float64 `json:"bound"`
 }
 
 func (r rule) pass(figure float64) bool {
-	if r.Kind == "ratio" {
-		return figure >= r.Bound
+	if r.Kind == "most" {
+		return figure < r.Bound
 	}
-	return figure < r.Bound
+	return figure >= r.Bound
 }
 
 func (r rule) String() string {
-	if r.Kind == "ratio" {
+	switch r.Kind {
+	case "ratio":
 		return fmt.Sprintf(">= %.2f", r.Bound)
+	case "least":
+		return fmt.Sprintf(">= %.0f", r.Bound)
 	}
 	return fmt.Sprintf("< %.0f", r.Bound)
 }
@@ -193,6 +196,8 @@ func (r *result) did(of func(round) *measure) string {
 	switch r.Unit {
 	case "ms":
 		return fmt.Sprintf("%.0f ms, p99 %.0f", m(func(v *measure) float64 { return v.Median }), m(func(v *measure) float64 { return v.P99 }))
+	case "µs":
+		return fmt.Sprintf("%.0f µs", 1000*m(func(v *measure) float64 { return v.Median }))
 	case "MB":
 		return fmt.Sprintf("bridge %.0f MB, follower %.0f", m(func(v *measure) float64 { return v.Memory["bridge"] }), m(func(v *measure) float64 { return v.Memory["follower"] }))
 	}

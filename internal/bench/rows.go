@@ -40,6 +40,8 @@ var groups = []group{
 	{table, []row{{"restore", dumpRestore, 1.0 / 3, compare(restore, loadDump)}}},
 	{pings, []row{{"latency", subscription, 150, latency}}},
 	{huge, []row{{"memory", "", 256, memory}}},
+	{mapped, []row{{"capture-mapped", "unnamed", 0.7, compare(capture, unnamed)}}},
+	{calls, []row{{"replay-calls", "", 5000, replay}, {"call-cost", "plain", 50, call}}},
 }
 
 func rowNames() []string {

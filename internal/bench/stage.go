@@ -29,6 +29,7 @@ type stage struct {
 	target string
 	units  int
 	digest string
+	forget bool // a copy's capture is to know no definitions
 }
 
 const (
@@ -73,6 +74,7 @@ func (b *bench) found(t testing.TB, s *stage) {
 	conn := connect(t, s.a)
 	s.slot = value[string](t, conn, "SELECT slot FROM pgbridge.database")
 	s.publication = value[string](t, conn, "SELECT publication FROM pgbridge.database")
+	s.define(t, node, bridge)
 	until(t, 20*time.Millisecond, "the first rows in the archive", []*process{node, bridge}, func() bool {
 		return value[bool](t, conn, "SELECT count(*) = 0 FROM pgbridge.outbox")
 	})
@@ -121,6 +123,9 @@ func (s *stage) thaw(t testing.TB) *stage {
 	b.Start(t)
 	live.a = &pgtest.DB{Name: s.a.Name, Cluster: a}
 	live.b = &pgtest.DB{Name: s.b.Name, Cluster: b}
+	if s.forget {
+		execute(t, live.a, "UPDATE pgbridge.chain SET definitions = '{}'")
+	}
 	live.peer = &pgtest.DB{Name: s.peer.Name, Cluster: b}
 	settle()
 	return &live

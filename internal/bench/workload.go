@@ -13,6 +13,8 @@ type workload struct {
 	before string   // SQL that makes the tables, and the rows that are there before init
 	// load writes what is to be replicated. Nil: nothing is.
 	load func(*bench, testing.TB, *stage)
+	// define is SQL, after init, that defines actions.
+	define string
 	// count is SQL for how many units are there.
 	count string
 	// follower: a follower is set up before load.
@@ -41,6 +43,16 @@ var (
 	huge = workload{
 		name: "w3", unit: "rows/s", tables: []string{"item"}, before: item, count: items, follower: true,
 		load: func(b *bench, t testing.TB, s *stage) { b.loadItems(t, s, b.scaled(5_000_000), b.scaled(5_000_000)) },
+	}
+	// mapped is W2 with rows that are named after a function.
+	mapped = workload{
+		name: "mapped", unit: "rows/s", tables: []string{"item"}, before: item + addItem, define: defineAdd + mapAdd, count: items, follower: true,
+		load: func(b *bench, t testing.TB, s *stage) { b.loadItems(t, s, b.scaled(1_000_000), 1000) },
+	}
+	// calls are transactions of one call.
+	calls = workload{
+		name: "calls", unit: "calls/s", tables: []string{"item"}, before: item + addItem, define: defineAdd, count: items, follower: true,
+		load: func(b *bench, t testing.TB, s *stage) { b.callItems(t, s, b.scaled(100_000)) },
 	}
 	// table has its rows before init.
 	table = workload{name: "table", unit: "rows/s", tables: []string{"item"}, before: item, count: items}
