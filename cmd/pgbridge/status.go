@@ -163,7 +163,7 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	if s.hasProgress, err = sql.ListProgress(ctx, tx); err != nil {
 		return err
 	}
-	s.Quarantine, err = readQuarantine(ctx, tx)
+	s.Quarantine, err = (&quarantines{q: tx}).open(ctx)
 	return err
 }
 

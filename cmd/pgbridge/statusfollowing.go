@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
@@ -128,35 +125,4 @@ func (f *following) judge(s *status) {
 	case len(f.Holes) > 0:
 		s.passing("records %d to %d of writer %s are not in the archives that were asked", f.Holes[0].First, f.Holes[0].Last, f.Writer)
 	}
-}
-
-// quarantine is what could not be applied.
-type quarantine struct {
-	ID       int64     `json:"id"`
-	Writer   string    `json:"writer"`
-	Epoch    uint32    `json:"epoch"`
-	Seq      uint64    `json:"seq"`
-	Tx       int       `json:"tx"` // index in the record, from 0
-	SQLState string    `json:"sqlstate,omitempty"`
-	Error    string    `json:"error"`
-	At       time.Time `json:"at"`
-}
-
-// readQuarantine leaves out what the progress has passed since.
-func readQuarantine(ctx context.Context, q sql.Querier) ([]quarantine, error) {
-	const query = `SELECT q.id, q.writer, q.epoch, q.seq, q.tx, coalesce(q.sqlstate, ''), q.error, q.found_at
-		FROM pgbridge.quarantine q LEFT JOIN pgbridge.progress p ON p.writer = q.writer
-		WHERE p.writer IS NULL OR (q.epoch, q.seq, q.tx) >= (p.epoch, p.seq + CASE WHEN p.complete THEN 1 ELSE 0 END, CASE WHEN p.complete THEN 0 ELSE p.txs END)
-		ORDER BY q.id`
-	rows, err := q.Query(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("read quarantine: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e quarantine, err error) {
-		return e, row.Scan(&e.ID, &e.Writer, &e.Epoch, &e.Seq, &e.Tx, &e.SQLState, &e.Error, &e.At)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read quarantine: %w", err)
-	}
-	return all, nil
 }
