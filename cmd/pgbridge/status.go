@@ -31,6 +31,8 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
     db, name, role, stage, running
     publishes                what this database writes; missing if nothing
       writer, epoch, seq, at           the last record and its time
+      forged                           marks of calls that were not true and did not
+                                       count, if any; their changes are there as rows
       slot                             name, found, active, wal_status, lag_bytes (not
                                        yet confirmed), wal_bytes (kept for it)
       outbox                           records, bytes, oldest_seconds
@@ -43,7 +45,9 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
                                        could not be asked, then archive_error says why
       lag_records, lag_seconds         0 when caught up; null without head
       holes                            first, last: not in the archives' index
-    quarantine               a list: id, writer, epoch, seq, tx, sqlstate, error, at
+    actions                  count, errors and warnings: what is wrong with the named
+                             actions (pgbridge action list); missing if there are none
+    quarantine               a list of entries as pgbridge quarantine show prints them
     problems                 a list: problem, and person: whether one must decide`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,15 +69,16 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
 
 // status is all that is to be said of a database.
 type status struct {
-	DB         string       `json:"db"` // empty while init is at work
-	Name       string       `json:"name"`
-	Role       sql.Role     `json:"role"`
-	Stage      sql.Stage    `json:"stage"`
-	Running    bool         `json:"running"`
-	Publishes  *publishing  `json:"publishes,omitempty"`
-	Follows    []following  `json:"follows,omitempty"`
-	Quarantine []quarantine `json:"quarantine,omitempty"`
-	Problems   []problem    `json:"problems"`
+	DB         string        `json:"db"` // empty while init is at work
+	Name       string        `json:"name"`
+	Role       sql.Role      `json:"role"`
+	Stage      sql.Stage     `json:"stage"`
+	Running    bool          `json:"running"`
+	Publishes  *publishing   `json:"publishes,omitempty"`
+	Follows    []following   `json:"follows,omitempty"`
+	Actions    *actionStatus `json:"actions,omitempty"`
+	Quarantine []quarantine  `json:"quarantine,omitempty"`
+	Problems   []problem     `json:"problems"`
 
 	now         time.Time // at the server
 	initAtWork  bool
@@ -163,6 +168,9 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	if s.hasProgress, err = sql.ListProgress(ctx, tx); err != nil {
 		return err
 	}
+	if s.Actions, err = readActions(ctx, tx); err != nil {
+		return err
+	}
 	s.Quarantine, err = (&quarantines{q: tx}).open(ctx)
 	return err
 }
@@ -183,8 +191,6 @@ func (s *status) judge() {
 	for i := range s.Follows {
 		s.Follows[i].judge(s)
 	}
-	if n := len(s.Quarantine); n > 0 {
-		q := s.Quarantine[0]
-		s.decide("%d in quarantine, the first from record %d:%d: %s", n, q.Epoch, q.Seq, q.Error)
-	}
+	s.Actions.judge(s)
+	s.judgeQuarantine()
 }

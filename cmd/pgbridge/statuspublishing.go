@@ -18,8 +18,9 @@ import (
 type publishing struct {
 	Writer   action.Writer   `json:"writer"`
 	Epoch    uint32          `json:"epoch"`
-	Seq      uint64          `json:"seq"` // of the last record
-	At       *time.Time      `json:"at"`  // commit of the last transaction in it; nil: none yet
+	Seq      uint64          `json:"seq"`              // of the last record
+	At       *time.Time      `json:"at"`               // commit of the last transaction in it; nil: none yet
+	Forged   int64           `json:"forged,omitempty"` // marks that did not count
 	Slot     slotStatus      `json:"slot"`
 	Outbox   outboxStatus    `json:"outbox"`
 	Archives []archiveStatus `json:"archives"`
@@ -71,6 +72,9 @@ func readPublishing(ctx context.Context, conn *pgx.Conn, slot string, now time.T
 		return nil, err
 	}
 	p := &publishing{Writer: chain.Writer, Epoch: chain.Epoch, Seq: chain.Seq, At: momentOf(chain.Clock), Archives: []archiveStatus{}}
+	if err := conn.QueryRow(ctx, "SELECT forged FROM pgbridge.chain").Scan(&p.Forged); err != nil {
+		return nil, fmt.Errorf("read forged marks: %w", err)
+	}
 	if p.Slot, err = readSlot(ctx, conn, slot); err != nil {
 		return nil, err
 	}

@@ -24,8 +24,9 @@ func (s *status) text() string {
 	for i := range s.Follows {
 		s.Follows[i].text(line, s)
 	}
-	for _, q := range s.Quarantine {
-		line("quarantine", "record %d:%d transaction %d, %s: %s", q.Epoch, q.Seq, q.Tx, ago(s.now, q.At), oneLine(q.Error))
+	s.Actions.text(line)
+	for i := range s.Quarantine {
+		s.Quarantine[i].text(line, s)
 	}
 	for _, p := range s.Problems {
 		label := "problem"
@@ -64,6 +65,9 @@ type liner func(label, format string, args ...any)
 func (p *publishing) text(line liner, now time.Time) {
 	line("writer", "%s epoch %d", p.Writer, p.Epoch)
 	line("last", "record %d%s", p.Seq, ofTime(now, p.At))
+	if p.Forged > 0 {
+		line("forged", "%s of calls did not count: not made by pgbridge.call (their changes are published as rows)", many(int(p.Forged), "mark"))
+	}
 	if p.Slot.Found {
 		line("slot", "%s: %sactive, WAL %s, %s unconfirmed, %s of WAL kept", p.Slot.Name,
 			not(p.Slot.Active), p.Slot.WALStatus, byteText(p.Slot.LagBytes), byteText(p.Slot.WALBytes))
