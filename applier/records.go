@@ -5,6 +5,8 @@ import (
 	"iter"
 	"log/slog"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pgbridge/pgbridge/archive"
 )
 
@@ -24,26 +26,49 @@ type Entry struct {
 // logged and passed over.
 func Records(ctx context.Context, from Archive, genesis *archive.Record, log *slog.Logger) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		records, ended := make(chan opened), make(chan error, 1)
-		defer func() {
-			cancel()
-			for range records { // until the source has ended
-			}
-		}()
-		h := &genesis.Header
-		s := &source{
-			archive: from, db: genesis.DB(), writer: h.Writer, at: cursor{epoch: h.Epoch, seq: h.Seq, digest: genesis.Digest},
-			out: records, feed: newFeed(), toEnd: true, log: log, known: map[uint64][]archive.Ref{},
+		s := sourceAfter(from, genesis, log)
+		s.toEnd = true
+		s.entries(ctx, yield)
+	}
+}
+
+// Follow is Records that does not end at the last record: it waits for the next
+// one, until ctx ends. It waits also where Records ends with a *Hole, or with an
+// archive that cannot be read; that is logged.
+func Follow(ctx context.Context, from Archive, genesis *archive.Record, log *slog.Logger) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) { sourceAfter(from, genesis, log).entries(ctx, yield) }
+}
+
+func sourceAfter(from Archive, genesis *archive.Record, log *slog.Logger) *source {
+	h := &genesis.Header
+	return &source{
+		archive: from, db: genesis.DB(), writer: h.Writer, at: cursor{epoch: h.Epoch, seq: h.Seq, digest: genesis.Digest},
+		feed: newFeed(), log: log, known: map[uint64][]archive.Ref{},
+	}
+}
+
+// entries runs the source, once.
+func (s *source) entries(ctx context.Context, yield func(Entry, error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	group, gctx := errgroup.WithContext(ctx)
+	records := make(chan opened)
+	s.out = records
+	group.Go(func() error { return s.run(gctx) })
+	if !s.toEnd {
+		group.Go(func() error { return s.feed.run(gctx, s.archive, s.db, s.writer) })
+	}
+	defer func() {
+		cancel()
+		for range records { // until the source has ended
 		}
-		go func() { ended <- s.run(ctx) }()
-		for r := range records {
-			if !yield(Entry{r.Record, r.body}, nil) {
-				return
-			}
+		_ = group.Wait() // what ended it is yielded, or nobody asks any more
+	}()
+	for r := range records {
+		if !yield(Entry{r.Record, r.body}, nil) {
+			return
 		}
-		if err := <-ended; err != nil {
-			yield(Entry{}, err)
-		}
+	}
+	if err := group.Wait(); err != nil {
+		yield(Entry{}, err)
 	}
 }

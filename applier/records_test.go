@@ -2,6 +2,7 @@ package applier
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -166,5 +167,31 @@ func TestRecords(t *testing.T) {
 				t.Errorf("got log %q, want %q in it", logged, test.log)
 			}
 		})
+	}
+}
+
+// Follow yields what is there, waits, and yields what comes.
+func TestFollow(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	l := newLibrary(t, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	from := &archive.Multi{Members: []archive.Finder{l.folder}}
+	var seqs []uint64
+	var ended error
+	for entry, err := range Follow(ctx, from, &l.genesis, slog.New(slog.DiscardHandler)) {
+		if ended = err; err != nil {
+			break
+		}
+		seqs = append(seqs, entry.Header.Seq)
+		switch entry.Header.Seq {
+		case 3:
+			l.put(t, l.chain.Next(t, archive.TypeActions, []byte("body of 4")))
+		case 4:
+			cancel()
+		}
+	}
+	if !slices.Equal(seqs, []uint64{2, 3, 4}) || !errors.Is(ended, context.Canceled) {
+		t.Errorf("got records %v, then %v, want 2, 3, 4, then cancelled", seqs, ended)
 	}
 }

@@ -91,13 +91,23 @@ func (f *Folder) Find(ctx context.Context, q Query) ([]Ref, error) {
 				continue
 			}
 			path := filepath.Join(dir, entry.Name())
-			if ref, err := parsePath(path); err == nil && q.matches(ref) {
+			if ref, err := parsePath(path); err == nil && q.matches(ref) && f.names(path, q.Action) {
 				found = append(found, ref)
 				f.remember(ref.ID, path)
 			}
 		}
 	}
 	return found, context.Cause(ctx)
+}
+
+// names tells whether the tags of the item name the action. Those of a damaged
+// one may: whoever reads it finds out.
+func (f *Folder) names(path, action string) bool {
+	if action == "" {
+		return true
+	}
+	l, err := f.listed(path)
+	return err != nil || l.has([]Tag{{tagAction, action}})
 }
 
 // FindGenesis looks at the first directory of every writer of db: a genesis is

@@ -195,6 +195,9 @@ func tagFilter(q Query, first, last uint64) []filterTag {
 	if q.Type != "" {
 		tags = append(tags, filterTag{"Type", []string{string(q.Type)}})
 	}
+	if q.Action != "" {
+		tags = append(tags, filterTag{tagAction, []string{q.Action}})
+	}
 	seqs := filterTag{name: "Seq"}
 	for n := range last - first + 1 {
 		seqs.values = append(seqs.values, strconv.FormatUint(first+n, 10))

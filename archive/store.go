@@ -21,12 +21,17 @@ type Ref struct {
 
 // Query asks for the records of one writer in one epoch by explicit numbers,
 // First to Last inclusive, at most MaxWindow of them. An empty Type means any.
+//
+// With Action only those whose tags name that action are asked for. Others may be
+// in the answer; and of those that hold the action some may not be, for an item
+// has not room for any number of names.
 type Query struct {
 	DB          action.Digest
 	Writer      action.Writer
 	Epoch       uint32
 	First, Last uint64
 	Type        Type
+	Action      string
 }
 
 // MaxWindow is the most numbers that one Query may ask for. Gateways page

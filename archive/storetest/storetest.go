@@ -175,6 +175,11 @@ func fork(t *testing.T, s Store) {
 		mustPut(t, s, item)
 	}
 	expect(t, s, c.Query(1, 1), refOf(t, left), refOf(t, right), refOf(t, again))
+	named := c.Query(1, 1)
+	named.Action = "app.create_post" // again does not say what it holds
+	expect(t, s, named, refOf(t, left), refOf(t, right))
+	named.Action = "app.create"
+	expect(t, s, named)
 	for _, item := range []archive.Item{left, right, again} {
 		expectData(t, s, item.ID, item.Data)
 	}
