@@ -30,6 +30,27 @@ func ExampleBody() {
 	// {"lsn":"0/16B3748","xid":771,"at":"2026-11-20T10:00:00.123456Z","hlc":"1795168800123456.0","actions":[{"action":"app.posts.insert","columns":["id","title"],"rows":[["7","say \"hi\""],["8",null]]},{"action":"app.posts.update","key":["id"],"set":["title"],"rows":[["7","two\nlines"]]},{"action":"app.\"Old Tags\".truncate","restart":true}]}
 }
 
+// So do calls and rows that are named after functions.
+func ExampleBody_Call() {
+	posts := Name{Schema: "app", Name: "posts"}
+	insert := NewShape(Insert, posts, nil, []string{"id", "title"})
+	update := NewShape(Update, posts, []string{"id"}, []string{"title"})
+
+	var b Body
+	b.Begin(Tx{})
+	b.Call(NewCall(Name{Schema: "app", Name: "create_post"}, []string{"id", "title"}), [][]byte{[]byte("7"), nil})
+	b.Row(insert, [][]byte{[]byte("7"), nil})
+	b.EndCall()
+	b.Row(NewMapped(update, Name{Schema: "app", Name: "rename_post"}, []string{"post", "title"}), [][]byte{[]byte("7"), []byte("hello")})
+	b.End()
+	fmt.Println(strings.ReplaceAll(string(b.Bytes()), `{"action"`, "\n"+`{"action"`))
+	// Output:
+	// {"lsn":"0/0","xid":0,"at":"1970-01-01T00:00:00.000000Z","hlc":"0.0","actions":[
+	// {"action":"app.create_post","params":["id","title"],"values":["7",null],"effect":[
+	// {"action":"app.posts.insert","columns":["id","title"],"rows":[["7",null]]}]},
+	// {"action":"app.rename_post","of":"app.posts.update","params":["post","title"],"key":["id"],"set":["title"],"rows":[["7","hello"]]}]}
+}
+
 // script is a random body together with what was put into it.
 type script struct {
 	txs []scriptTx
@@ -74,7 +95,7 @@ func randomScript(rng *rand.Rand) script {
 			row := scriptRow{shape: shapes[rng.IntN(len(shapes))]}
 			switch {
 			case rng.IntN(3) == 0:
-				row.shape, row.ends, call = named[rng.IntN(len(named))], call, false
+				row.shape, row.ends = named[rng.IntN(len(named))], call
 				call = row.shape.Op == Call
 			case call && rng.IntN(3) == 0:
 				row.ends, call = true, false

@@ -145,6 +145,15 @@ func TestEffectDiffers(t *testing.T) {
 			call("nothing", nil, nil, update("author", name, count, "alice", 0), update("author", name, count, "bob", 0)), "a row of work.author was not written",
 		},
 		{
+			"another default", nothing + `'INSERT INTO author (name) VALUES (''zoe'')'; ALTER TABLE author ALTER posts SET DEFAULT 7`,
+			call("nothing", nil, nil, insert("author", []string{"name", "posts"}, "zoe", 0)), "a row of work.author differs in posts",
+		},
+		{
+			"another collation", nothing + `'UPDATE author SET posts = 5 WHERE name = (SELECT min(name) FROM author)'; INSERT INTO author VALUES ('BOB');
+				ALTER TABLE post DROP CONSTRAINT post_author_fkey; ALTER TABLE author ALTER name TYPE text COLLATE "en-x-icu"`,
+			call("nothing", nil, nil, update("author", name, count, "BOB", 5)), "a row of work.author differs in posts",
+		},
+		{
 			"it deletes another", nothing + `'DELETE FROM author WHERE name = ''alice'''`,
 			call("nothing", nil, nil, remove("author", name, "bob")), "a row of work.author is there",
 		},
@@ -167,7 +176,7 @@ func TestEffectDiffers(t *testing.T) {
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error has a value: %v", err)
 			}
-			if got, want := r.rows(t, "SELECT name FROM work.author ORDER BY name"), "(alice) (bob) (carol) (dave)"; got != want {
+			if got, want := r.rows(t, "SELECT name FROM work.author WHERE name <> 'BOB' ORDER BY name"), "(alice) (bob) (carol) (dave)"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		})

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +21,7 @@ const messageBoard = `CREATE SCHEMA app;
 	ALTER TABLE app.post REPLICA IDENTITY FULL;
 	CREATE TABLE app.vote (post uuid REFERENCES app.post ON DELETE CASCADE, voter text, PRIMARY KEY (post, voter));
 	CREATE TABLE app.audit (n bigint PRIMARY KEY, what text, big numeric);
+	CREATE TABLE app.booking (id uuid PRIMARY KEY, during tstzrange NOT NULL CHECK (upper(during) - lower(during) < '1 day'), who text NOT NULL, EXCLUDE USING gist (during WITH &&));
 	CREATE FUNCTION app.slug() RETURNS trigger LANGUAGE plpgsql SET search_path = app AS 'BEGIN NEW.slug := replace(lower(NEW.title), '' '', ''-''); RETURN NEW; END';
 	CREATE TRIGGER slug BEFORE INSERT OR UPDATE ON app.post FOR EACH ROW EXECUTE FUNCTION app.slug();
 	CREATE FUNCTION app.count_vote() RETURNS trigger LANGUAGE plpgsql SET search_path = app AS 'BEGIN UPDATE post SET votes = votes + 1 WHERE id = NEW.post; RETURN NULL; END';
@@ -29,15 +32,20 @@ const messageBoard = `CREATE SCHEMA app;
 	CREATE FUNCTION app.vote_owner(post uuid, voter text) RETURNS void LANGUAGE sql SET search_path = app AS 'INSERT INTO vote VALUES (vote_owner.post, voter)';
 	CREATE FUNCTION app.remove_post_owner(post uuid) RETURNS void LANGUAGE sql SET search_path = app AS 'DELETE FROM post WHERE id = remove_post_owner.post';
 	CREATE FUNCTION app.rename_post(post uuid, title text, slug text) RETURNS void LANGUAGE sql SET search_path = app AS 'UPDATE post SET title = rename_post.title, slug = rename_post.slug WHERE id = rename_post.post';
+	CREATE FUNCTION app.book_owner(id uuid, during tstzrange, who text) RETURNS boolean LANGUAGE plpgsql SET search_path = app AS
+		$$BEGIN IF EXISTS (SELECT FROM booking b WHERE b.during && book_owner.during) THEN RETURN false; END IF; INSERT INTO booking VALUES (id, during, who); RETURN true; END$$;
 	REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA app FROM PUBLIC;
 
 	CREATE FUNCTION app.create_post(title text, tags text[], more jsonb) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = app AS
 		$$BEGIN RETURN pgbridge."app.create_post_owner"(pgbridge.new_id(), session_user::text, title, now(), tags, more); END$$;
+	CREATE FUNCTION app.book(hour int) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = app AS
+		$$BEGIN RETURN pgbridge.call('app.book_owner', jsonb_build_object('id', pgbridge.new_id(), 'who', session_user,
+			'during', tstzrange('2026-01-01 00:00+00'::timestamptz + hour * interval '1 hour', '2026-01-01 02:30+00'::timestamptz + hour * interval '1 hour'))); END$$;
 	CREATE FUNCTION app.vote(post uuid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = app AS
 		$$BEGIN PERFORM pgbridge.call('app.vote_owner', jsonb_build_object('post', post, 'voter', session_user)); END$$`
 
 const register = `SELECT pgbridge.register_action(f) FROM unnest(ARRAY['app.create_post_owner(uuid,text,text,timestamptz,text[],jsonb)', 'app.vote_owner(uuid,text)', 'app.remove_post_owner(uuid)',
-		'app.rename_post(uuid,text,text)']::regprocedure[]) f;
+		'app.rename_post(uuid,text,text)', 'app.book_owner(uuid,tstzrange,text)']::regprocedure[]) f;
 	SELECT pgbridge.map_action('app.rename_post(uuid,text,text)', 'app.post', 'update', ARRAY['title', 'slug'], '{"post": "id", "title": "title", "slug": "slug"}')`
 
 // Calls of several roles, and mapped changes, are in the archive by name and
@@ -48,7 +56,7 @@ func TestActions(t *testing.T) {
 	source.Exec(t, messageBoard)
 	p := newPipe(t, source)
 	publishing, following := p.publish(t), p.follow(t, follower)
-	source.Exec(t, register+`; GRANT USAGE ON SCHEMA app TO PUBLIC; GRANT EXECUTE ON FUNCTION app.create_post, app.vote TO PUBLIC; GRANT SELECT ON app.post TO PUBLIC`)
+	source.Exec(t, register+`; GRANT USAGE ON SCHEMA app TO PUBLIC; GRANT EXECUTE ON FUNCTION app.create_post, app.vote, app.book TO PUBLIC; GRANT SELECT ON app.post TO PUBLIC`)
 
 	as(t, source, alice, `SELECT app.create_post('First post', '{a,"b c",NULL}', '{"x": [1, null, "é"]}')`)
 	as(t, source, bob, `BEGIN; SELECT app.create_post('Second', NULL, NULL); SAVEPOINT s; SELECT app.create_post('Undone', NULL, NULL); ROLLBACK TO s;
@@ -81,6 +89,53 @@ func TestActions(t *testing.T) {
 	p.published(t, publishing)
 	if got := source.Value(t, `SELECT forged FROM pgbridge.chain`); got != "1" {
 		t.Errorf("%s forged marks are counted, want 1", got)
+	}
+}
+
+// Several roles at once, in each other's way: triggers, cascades, a check and
+// an exclusion constraint decide what comes of it, at the origin.
+func TestActionsAtOnce(t *testing.T) {
+	source, follower := pgtest.New(t), pgtest.New(t)
+	roles := []string{newRole(t, source), newRole(t, source), newRole(t, source)}
+	source.Exec(t, messageBoard)
+	p := newPipe(t, source)
+	publishing, following := p.publish(t), p.follow(t, follower)
+	source.Exec(t, register+`; GRANT USAGE ON SCHEMA app TO PUBLIC; GRANT EXECUTE ON FUNCTION app.create_post, app.vote, app.book TO PUBLIC; GRANT SELECT ON app.post TO PUBLIC`)
+	var sessions sync.WaitGroup
+	for n, role := range roles {
+		conn, err := pgx.Connect(t.Context(), source.URLAs(role))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		sessions.Go(func() {
+			for i := range 60 {
+				for _, sql := range []string{
+					fmt.Sprintf(`SELECT app.create_post('Post %d of %d', ARRAY['x'], '{"n": %[1]d}')`, i, n),
+					fmt.Sprintf(`SELECT app.vote(id) FROM (SELECT id FROM app.post ORDER BY hashtext(id::text || '%d') LIMIT 3) few`, i),
+					fmt.Sprintf(`BEGIN; SELECT app.book(%d); SELECT app.book(%d); COMMIT`, i*7%40, i*11%40),
+				} {
+					_ = conn.PgConn().Exec(t.Context(), sql).Close() // one vote each, one booking at a time
+					_ = conn.PgConn().Exec(t.Context(), "ROLLBACK").Close()
+				}
+			}
+		})
+	}
+	sessions.Wait()
+	source.Exec(t, `UPDATE app.post SET title = title || '!' WHERE votes > 2; SELECT pgbridge.call('app.remove_post_owner', jsonb_build_object('post', id)) FROM app.post WHERE votes = 2`)
+	p.caughtUp(t, follower, publishing, following)
+	want := pgtest.Dump(t, source)
+	pgtest.RequireEqual(t, pgtest.Dump(t, follower), want)
+	pgtest.RequireEqual(t, pgtest.Dump(t, p.restore(t)), want)
+	for _, table := range []string{"post", "vote", "booking"} {
+		if source.Value(t, `SELECT count(*) > 2 FROM app.`+table) != "t" {
+			t.Errorf("nothing came of %s", table)
+		}
+	}
+	for _, name := range p.actions(t) {
+		if name == "app.booking.insert" || name == "app.vote.insert" || name == "app.post.insert" {
+			t.Errorf("%s is not named", name)
+		}
 	}
 }
 

@@ -28,6 +28,8 @@ func callable(t *testing.T) *pgx.Conn {
 				SELECT * INTO p FROM posts WHERE posts.id = other;
 				RETURN p;
 			END $$;
+		CREATE DOMAIN app.filled AS text NOT NULL;
+		CREATE FUNCTION app.odd(token text, result int, lsn app.filled, "r %s 'q' $f$ """ app.posts) RETURNS app.filled LANGUAGE sql SET search_path = app AS 'SELECT $1 || $2 || $3';
 		CREATE FUNCTION app.tick() RETURNS int LANGUAGE sql SET search_path = app AS 'SELECT 7'`)
 	mustExec(t, conn, "SELECT pgbridge.register_action(oid) FROM pg_proc WHERE pronamespace = 'app'::regnamespace")
 	return conn
@@ -52,6 +54,10 @@ func TestCall(t *testing.T) {
 		{"typed", `pgbridge."app.create"('` + id1 + `', 'x', 1, '')`, id1, [][]string{create(`"` + id1 + `", "x", "1", ""`)}},
 		{"typed, by name", `pgbridge."app.create"(title => 'x', id => '` + id1 + `', slug => 's')`, id1, [][]string{create(`"` + id1 + `", "x", "42", "s"`)}},
 		{"defaults", `pgbridge.call('app.create', jsonb_build_object('id', '` + id1 + `', 'title', 'x'))`, `"` + id1 + `"`, [][]string{create(`"` + id1 + `", "x", "42", "none"`)}},
+		{
+			"odd names", `pgbridge.call('app.odd', '{"token": "a", "result": 1, "lsn": "b", "r %s ''q'' $f$ \"": {"title": "x, y"}}')`, `"a1b"`,
+			[][]string{{`c ["app.odd",["token","result","lsn","r %s 'q' $f$ \""],["a", "1", "b", "(,\"x, y\",,)"]]`, "e"}},
+		},
 		{"no parameters", `pgbridge.call('app.tick')`, "7", [][]string{{`c ["app.tick",[],[]]`, "e"}}},
 		{"no parameters, given", `pgbridge.call('app.tick', '{}')`, "7", [][]string{{`c ["app.tick",[],[]]`, "e"}}},
 		{

@@ -188,14 +188,22 @@ func TestDefinitionsOfAFollower(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := LoadAction(t.Context(), conn, "app.f")
-	if err != nil || a.Callable || string(a.Definition) != definition || !json.Valid(a.Definition) {
-		t.Errorf("got %+v, %v, want it as saved, and not callable", a, err)
+	if err != nil || !a.Callable || string(a.Definition) != definition || !json.Valid(a.Definition) {
+		t.Errorf("got %+v, %v, want it as saved, and callable: another action may call it", a, err)
 	}
-	_, err = conn.Exec(t.Context(), "SELECT pgbridge.call('app.f')")
-	if _, hint := refusal(err); !strings.Contains(hint, "follows another") {
-		t.Errorf("call: got %v, want it refused", err)
-	}
+	mustExec(t, conn, `SELECT pgbridge.call('app.f'), pgbridge."app.f"()`)
 	if problems, err := ActionProblems(t.Context(), conn); err != nil || len(problems) > 0 {
 		t.Errorf("problems: got %v, %v, want none", problems, err)
+	}
+
+	if err := SaveDefinition(t.Context(), conn, "app.f", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), `SELECT pgbridge."app.f"()`)
+	if message, _ := refusal(err); !strings.Contains(message, "does not exist") {
+		t.Errorf("dropped: got %v, want that it does not exist", err)
+	}
+	if err := SaveDefinition(t.Context(), conn, "app.g", "app.g(app.nothing)", &definition); err != nil {
+		t.Errorf("of a function that is not here: %v", err)
 	}
 }

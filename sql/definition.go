@@ -16,15 +16,20 @@ func LoadDefinitions(ctx context.Context, q Querier) ([][]byte, error) {
 	return all, wrapUnlessNil("read definitions", err)
 }
 
-// SaveDefinition keeps a definition that came by the stream; nil drops it.
+// SaveDefinition keeps a definition that came by the stream; a nil text drops it.
+// With it come and go the functions by which the application calls the action,
+// if what it calls is here: other actions may call it.
 func SaveDefinition(ctx context.Context, q Querier, name, function string, text *string) error {
-	query, args := "DELETE FROM pgbridge.action WHERE name = $1", []any{name}
+	query, args := "WITH gone AS (DELETE FROM pgbridge.action WHERE name = $1) SELECT pgbridge.drop_generated($1)", []any{name}
 	if text != nil {
 		query = `INSERT INTO pgbridge.action (name, function, definition) VALUES ($1, $2, $3::text::json)
 			ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp())`
 		args = append(args, function, *text)
 	}
 	_, err := q.Exec(ctx, query, args...)
+	if err == nil && text != nil {
+		_, err = q.Exec(ctx, "SELECT pgbridge.generate(f) FROM pgbridge.find_function($1) f WHERE f IS NOT NULL", function)
+	}
 	return wrapUnlessNil("keep the definition of "+name, err)
 }
 

@@ -30,16 +30,19 @@ ALTER TABLE pgbridge.chain
 -- Emits a mark and returns the token, for end_mark. c begins a call, d defines.
 -- Without SET clauses, which cost more than all the rest: names are qualified.
 CREATE FUNCTION pgbridge.mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    token pg_catalog.text;
+    lsn   pg_catalog.pg_lsn;
 BEGIN
-    RETURN (SELECT t.token FROM (
-        SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid), 'UTF8')), 'hex') AS token
-        FROM pgbridge.secret AS s OFFSET 0
-    ) AS t WHERE pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(t.token, letter, payload), 'UTF8')) IS NOT NULL);
+    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid) INTO STRICT token FROM pgbridge.secret AS s;
+    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
+    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(token, letter, payload), 'UTF8'));
+    RETURN token;
 END $$;
 
-CREATE FUNCTION pgbridge.end_mark(token text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION pgbridge.end_mark(token text) RETURNS pg_lsn LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    RETURN pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, 'e')) IS NOT NULL;
+    RETURN pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, 'e'));
 END $$;
 
 -- The text of a value as the stream has it, whatever the settings of the session.
@@ -380,7 +383,9 @@ BEGIN
         WHERE (r ->> 'table', r ->> 'operation', r ->> 'changed') IS DISTINCT FROM (rule ->> 'table', rule ->> 'operation', rule ->> 'changed'))));
 END $$;
 
--- The text of a rule. Columns are in the order of the table, parameters in their own.
+-- The text of a rule. Columns are in the order of the table, parameters in their
+-- own. What finds a row is its old value: all that a delete takes, and a key
+-- column of an update that takes its old value nowhere else.
 CREATE FUNCTION pgbridge.rule(function oid, relation oid, operation text, columns text[], params jsonb, derived text[])
     RETURNS json LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     WITH named AS (
@@ -392,11 +397,14 @@ CREATE FUNCTION pgbridge.rule(function oid, relation oid, operation text, column
         SELECT p.i, p.name AS param, CASE WHEN params IS NOT NULL THEN params ->> p.name
             WHEN NOT p.optional OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = p.name AND a.attnum > 0 AND NOT a.attisdropped) THEN p.name END AS name
         FROM pgbridge.parameters(function) p
+    ), dated AS (
+        SELECT i, param, CASE WHEN name NOT LIKE 'old.%' AND (operation = 'delete' OR operation = 'update'
+            AND name = ANY (pgbridge.key_columns(relation)) AND NOT EXISTS (SELECT FROM take o WHERE o.name = 'old.' || t.name)) THEN 'old.' ELSE '' END || name AS name
+        FROM take t WHERE name IS NOT NULL
     )
     SELECT format('{"table":%s,"operation":%s,"changed":%s,"from":{%s},"derived":%s}', to_json(pgbridge.table_name(relation)), to_json(operation),
         coalesce((SELECT array_to_json(array_agg(name ORDER BY attnum, name))::text FROM named WHERE list = 'columns'), 'null'),
-        (SELECT string_agg(format('%s:%s', to_json(param), to_json(CASE WHEN operation = 'delete' AND name NOT LIKE 'old.%' THEN 'old.' ELSE '' END || name)), ',' ORDER BY i)
-            FROM take WHERE name IS NOT NULL),
+        (SELECT string_agg(format('%s:%s', to_json(param), to_json(name)), ',' ORDER BY i) FROM dated),
         (SELECT array_to_json(coalesce(array_agg(name ORDER BY attnum, name), '{}'))::text FROM named WHERE list = 'derived'))::json
 $$;
 
@@ -448,21 +456,27 @@ CREATE FUNCTION pgbridge.value_sql(i integer, type oid) RETURNS text LANGUAGE sq
     FROM pg_type t JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace n ON n.oid = o.pronamespace WHERE t.oid = pgbridge.base_type($2)
 $$;
 
--- The body of pgbridge."app.f". One statement, so that no savepoint or exception
--- can come between the marks; OFFSET 0 keeps the order from the inside out.
+-- The body of pgbridge."app.f". To whoever calls it it is one statement, and it
+-- catches nothing: no savepoint and no exception can come between the marks. Each
+-- line is an expression, which the server evaluates without planning a query.
 CREATE FUNCTION pgbridge.marked_sql(function oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     SELECT format($f$
-#variable_conflict use_column
+DECLARE
+    token  pg_catalog.text;
+    result %s;
+    lsn    pg_catalog.pg_lsn;
 BEGIN
-    %s r.result FROM (SELECT b.token, %I.%I(%s) AS result FROM (
-        SELECT pgbridge.mark('c', pg_catalog.concat(%L, pg_catalog.json_build_array(%s)::pg_catalog.text, ']')) AS token OFFSET 0
-    ) AS b OFFSET 0) AS r WHERE pgbridge.end_mark(r.token)%s;
-END $f$, CASE WHEN p.prorettype = 'void'::regtype THEN 'PERFORM' ELSE 'RETURN (SELECT' END, n.nspname, p.proname, a.numbers,
-        format('[%s,%s,', to_json(pgbridge.action_name($1)), array_to_json(a.names)), a.texts, CASE WHEN p.prorettype = 'void'::regtype THEN '' ELSE ')' END)
+    token := pgbridge.mark('c', pg_catalog.concat(%L, pg_catalog.json_build_array(%s)::pg_catalog.text, ']'));
+    %s %I.%I(%s);
+    lsn := pgbridge.end_mark(token);
+    RETURN%s;
+END $f$, CASE WHEN v.void THEN 'pg_catalog.text' ELSE pgbridge.type_sql(pgbridge.base_type(p.prorettype)) END,
+        format('[%s,%s,', to_json(pgbridge.action_name($1)), array_to_json(a.names)), a.texts,
+        CASE WHEN v.void THEN 'PERFORM' ELSE 'result :=' END, n.nspname, p.proname, a.numbers, CASE WHEN v.void THEN '' ELSE ' result' END)
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace CROSS JOIN (
         SELECT string_agg('$' || i, ', ' ORDER BY i) AS numbers, coalesce(array_agg(name ORDER BY i), '{}') AS names,
             string_agg(pgbridge.value_sql(i, type), ', ' ORDER BY i) AS texts
-        FROM pgbridge.parameters($1)) AS a
+        FROM pgbridge.parameters($1)) AS a CROSS JOIN LATERAL (SELECT p.prorettype = 'void'::regtype AS void) AS v
     WHERE p.oid = $1
 $$;
 
@@ -519,6 +533,7 @@ BEGIN
 END $$;
 
 -- Lets the owner of an action call it, where that is not the owner of this schema.
+-- Who can make a mark can name any action in it: owners of actions trust each other.
 CREATE FUNCTION pgbridge.admit(role oid) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     IF NOT pg_has_role(role, (SELECT nspowner FROM pg_namespace WHERE nspname = 'pgbridge'), 'USAGE') THEN
