@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,120 +14,85 @@ import (
 )
 
 func newLog() *cobra.Command {
-	var w wanted
-	var id, since, until string
-	var tables []string
+	var w asked
 	cmd := &cobra.Command{
 		Use:   "log --db-id ID",
 		Short: "List the actions in the archive, each record verified",
 		Long: `Log reads the archive and no database: every action since the genesis, one line
-for each row, the rows that existed then first (marked copy). Each record is
-checked on the way, its signature and its place in the chain. A hole in the
-chain, or two histories, end the list with exit code 3.
+for each call and each row, the rows that existed then first (marked copy). Each
+record is checked on the way, its signature and its place in the chain. A hole in
+the chain, or two histories, end the list with exit code 3.
 
-    2026-11-20 10:00:00.123456Z 1:42 0/16B3748 app.posts.update id=7 title="hello"
+    2026-11-20 10:00:00.123456Z 1:42 0/16B3748 app.create_post(id=7, title="hello")
+    2026-11-20 10:00:00.123456Z 1:43 0/16B3748 app.posts.update id=7 title="hello"
 
-is the time of the commit, epoch:record, position in the WAL, action and values
-(old->new where a key changed). Long values are cut here, never in JSON. With
---json each line is an object:
+is the time of the commit, epoch:record, position in the WAL, and the action: a
+named one with its parameters, or a row with its key and values (old->new where a
+key changed). Long values are cut here, never in JSON. What a call did to rows is
+in JSON, and found by --table and --key. With --json each line is an object:
 
     at, hlc, lsn, xid        of the transaction; xid only if it had one
     writer, epoch, seq, tx   the record, and the transaction's place in it, from 0
     part                     from 2, of a transaction that fills several records
     copy                     true for the rows that existed at the genesis
-    action, table            app.posts.update, app.posts
-    key, params              what finds the row, and what it is given, by column
+    action                   app.create_post; app.posts.update
+    params                   of a call, or of a change that is mapped to an action,
+                             by parameter; of a row what it is given, by column
+    effect                   of a call: a list of what it did, each with action,
+                             table, key, params as of a row
+    of, key, set             of a mapped change: app.posts.update, and the row
+    table, key               of a row: app.posts, and what finds the row
     restart, cascade         true if the truncate said so
 
 Times are RFC 3339, the form that log prints (UTC), a date, or how long ago: 90m.
-They are compared with the writer's clock, which never goes back.`,
+They are compared with the writer's clock, which never goes back.
+
+--follow goes on with what arrives, and ends on an interrupt; a hole is then waited
+for. --by-tag asks the index for the records of --action, and fetches no others:
+their signatures are checked, but not that none is missing.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
 			if err != nil {
 				return err
 			}
-			db, err := parseDBID(id)
+			db, err := parseDBID(w.db)
 			if err != nil {
 				return err
 			}
-			if err := w.parse(tables, since, until, time.Now()); err != nil {
+			want, err := w.parse(time.Now())
+			if err != nil {
 				return usageError{err}
 			}
-			return a.listActions(cmd.Context(), db, &w)
+			return a.listActions(cmd.Context(), db, &w, &want)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
-	flags.StringSliceVar(&tables, "table", nil, "only this `schema.table`, may be repeated")
-	flags.StringSliceVar(&w.actions, "action", nil, "only actions of this `name`, whole (app.posts.update) or its last part (update), may be repeated")
-	flags.StringVar(&since, "since", "", "only what was committed at this `time` or later")
-	flags.StringVar(&until, "until", "", "only what was committed at this `time` or before")
-	flags.Uint64Var(&w.limit, "limit", 0, "stop after this `number` of lines")
+	w.flags(cmd.Flags())
 	return cmd
 }
 
-// wanted is what the list is to hold. The zero value wants everything.
-type wanted struct {
-	tables       map[action.Name]bool
-	actions      []string
-	since, until time.Time
-	limit        uint64
-}
-
-func (w *wanted) parse(tables []string, since, until string, now time.Time) (err error) {
-	for _, text := range tables {
-		name, err := action.ParseName(text)
-		if err != nil {
-			return fmt.Errorf("--table: %w", err)
-		}
-		if w.tables == nil {
-			w.tables = map[action.Name]bool{}
-		}
-		w.tables[name] = true
-	}
-	if w.since, err = parseMoment(since, now); err != nil {
-		return fmt.Errorf("--since: %w", err)
-	}
-	if w.until, err = parseMoment(until, now); err != nil {
-		return fmt.Errorf("--until: %w", err)
-	}
-	return nil
-}
-
-func (w *wanted) shape(s *action.Shape) bool {
-	return (w.tables == nil || w.tables[s.Table]) && (len(w.actions) == 0 || w.named(s.Action()))
-}
-
-func (w *wanted) named(name string) bool {
-	for _, a := range w.actions {
-		if name == a || strings.HasSuffix(name, "."+a) {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *wanted) early(tx action.Tx) bool {
-	return !w.since.IsZero() && tx.Clock.Time().Before(w.since)
-}
-
-func (w *wanted) late(tx action.Tx) bool {
-	return !w.until.IsZero() && tx.Clock.Time().After(w.until)
-}
-
 // listActions prints the actions of db.
-func (a *app) listActions(ctx context.Context, db action.Digest, w *wanted) error {
+func (a *app) listActions(ctx context.Context, db action.Digest, how *asked, w *wanted) error {
 	reader, err := a.reader()
 	if err != nil {
 		return err
 	}
-	genesis, _, err := applier.FetchGenesis(ctx, reader, db)
+	record, genesis, err := applier.FetchGenesis(ctx, reader, db)
 	if err != nil {
 		return err
 	}
+	if err := w.of(&genesis); err != nil {
+		return err
+	}
+	entries := applier.Records(ctx, reader, &record, a.log)
+	switch {
+	case how.follow:
+		entries = applier.Follow(ctx, reader, &record, a.log)
+	case how.byTag:
+		entries = tagged(ctx, reader, &record, w.actions, a.log)
+	}
 	l := &lister{wanted: w, out: bufio.NewWriterSize(a.out, 64<<10), json: a.JSON}
-	for entry, err := range applier.Records(ctx, reader, &genesis, a.log) {
+	for entry, err := range entries {
 		if err != nil {
 			return errors.Join(err, l.out.Flush())
 		}
@@ -155,6 +119,9 @@ type lister struct {
 // list prints what is wanted of one record. It is done when nothing that
 // follows can be wanted.
 func (l *lister) list(e *applier.Entry) (done bool, err error) {
+	if l.writer != (action.Writer{}) && l.writer != e.Header.Writer {
+		return false, nil
+	}
 	l.line.header = &e.Header
 	l.line.tx = -1
 	l.reader.Reset(e.Text)
@@ -178,30 +145,20 @@ func (l *lister) list(e *applier.Entry) (done bool, err error) {
 }
 
 func (l *lister) transaction() (done bool, err error) {
-	for l.reader.Action() {
-		s := l.reader.Shape()
-		if !l.shape(s) {
-			continue
+	deeds(&l.reader, func(d *deed) bool {
+		if l.wanted.deed(d) {
+			done, err = l.print(d)
 		}
-		if s.Op == action.Truncate {
-			if done, err := l.print(s, nil); done || err != nil {
-				return done, err
-			}
-		}
-		for l.reader.Row() {
-			if done, err := l.print(s, l.reader.Values()); done || err != nil {
-				return done, err
-			}
-		}
-	}
-	return false, nil
+		return done || err != nil
+	})
+	return done, err
 }
 
-func (l *lister) print(s *action.Shape, values []action.Value) (done bool, err error) {
+func (l *lister) print(d *deed) (done bool, err error) {
 	if l.json {
-		l.buf = l.line.appendJSON(l.buf[:0], s, values)
+		l.buf = l.line.appendJSON(l.buf[:0], d)
 	} else {
-		l.buf = l.line.appendText(l.buf[:0], s, values)
+		l.buf = l.line.appendText(l.buf[:0], d)
 	}
 	l.lines++
 	_, err = l.out.Write(append(l.buf, '\n'))

@@ -62,9 +62,14 @@ func logEntry() *applier.Entry {
 
 func list(t *testing.T, w *wanted, asJSON bool) (lines []string, done bool) {
 	t.Helper()
+	return listEntry(t, logEntry(), w, asJSON)
+}
+
+func listEntry(t *testing.T, e *applier.Entry, w *wanted, asJSON bool) (lines []string, done bool) {
+	t.Helper()
 	var out bytes.Buffer
 	l := &lister{wanted: w, out: bufio.NewWriter(&out), json: asJSON}
-	done, err := l.list(logEntry())
+	done, err := l.list(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +155,9 @@ func TestLogFilter(t *testing.T) {
 		{name: "limit of what is wanted", actions: []string{"insert"}, limit: 2, want: []int{0, 6}, done: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := wanted{actions: test.actions, limit: test.limit}
-			if err := w.parse(test.tables, test.since, test.until, clock); err != nil {
+			how := asked{tables: test.tables, actions: test.actions, since: test.since, until: test.until, limit: test.limit}
+			w, err := how.parse(clock)
+			if err != nil {
 				t.Fatal(err)
 			}
 			got, done := list(t, &w, false)

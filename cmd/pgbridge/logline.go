@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,7 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 )
 
-// line writes one row action. Its place is set by the caller.
+// line writes one action. Its place is set by the caller.
 type line struct {
 	header *archive.Header
 	head   action.Tx
@@ -28,7 +27,14 @@ type labels struct {
 	columns  []string // in text: those of the key, then those of set
 	set      []int    // for each of set, its place in the key, or -1
 	quoted   []string // in JSON, as columns
-	jsonHead string   // action and table in JSON
+	params   []param  // of a call or of a mapped change
+	jsonHead string   // action, of and table in JSON
+}
+
+// param is a parameter and where its value is.
+type param struct {
+	text, quoted string
+	at           int
 }
 
 const (
@@ -50,7 +56,15 @@ func (l *line) labels(s *action.Shape) *labels {
 	for _, c := range s.Set {
 		n.set = append(n.set, slices.Index(s.Key, c))
 	}
-	n.jsonHead = `,"action":` + jsonString(s.Action())
+	for at, name := range s.Params {
+		if name != "" {
+			n.params = append(n.params, param{printableColumn(name), jsonString(name), at})
+		}
+	}
+	n.jsonHead = `"action":` + jsonString(s.Action())
+	if mapped(s) {
+		n.jsonHead += `,"of":` + jsonString(s.RowAction())
+	}
 	if s.Table != (action.Name{}) {
 		n.jsonHead += `,"table":` + jsonString(s.Table.String())
 	}
@@ -61,9 +75,12 @@ func (l *line) labels(s *action.Shape) *labels {
 	return n
 }
 
+// mapped tells whether rows are named after a function.
+func mapped(s *action.Shape) bool { return s.Op != action.Call && s.Function != (action.Name{}) }
+
 // appendText writes the line for people.
-func (l *line) appendText(b []byte, s *action.Shape, values []action.Value) []byte {
-	n := l.labels(s)
+func (l *line) appendText(b []byte, d *deed) []byte {
+	n := l.labels(d.shape)
 	b = action.Clock{Micros: l.head.At}.Time().AppendFormat(b, textTime)
 	b = append(b, ' ')
 	b = strconv.AppendUint(b, uint64(l.header.Epoch), 10)
@@ -76,6 +93,28 @@ func (l *line) appendText(b []byte, s *action.Shape, values []action.Value) []by
 	}
 	b = append(b, ' ')
 	b = append(b, n.action...)
+	if d.shape.Function != (action.Name{}) {
+		return l.appendParams(b, n.params, d.values)
+	}
+	return l.appendRow(b, d.shape, n, d.values)
+}
+
+// appendParams writes parameters as a call has them.
+func (l *line) appendParams(b []byte, params []param, values []action.Value) []byte {
+	b = append(b, '(')
+	for i, p := range params {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, p.text...)
+		b = append(b, '=')
+		b = l.appendValue(b, values[p.at])
+	}
+	return append(b, ')')
+}
+
+// appendRow writes what is to be said of a row or a truncate.
+func (l *line) appendRow(b []byte, s *action.Shape, n *labels, values []action.Value) []byte {
 	if s.Restart {
 		b = append(b, " restart"...)
 	}
@@ -148,84 +187,8 @@ func printable(name string) string {
 
 // printableColumn quotes also what would not end where it seems to.
 func printableColumn(name string) string {
-	if name == "" || strings.ContainsAny(name, ` ="`) {
+	if name == "" || strings.ContainsAny(name, ` =",()`) {
 		return strconv.Quote(name)
 	}
 	return printable(name)
-}
-
-// appendJSON writes the line for programs: values whole, in the order of the
-// record.
-func (l *line) appendJSON(b []byte, s *action.Shape, values []action.Value) []byte {
-	n := l.labels(s)
-	b = append(b, `{"at":"`...)
-	b = action.Clock{Micros: l.head.At}.Time().AppendFormat(b, jsonTime)
-	b = append(b, `","hlc":"`...)
-	b = l.head.Clock.AppendTo(b)
-	b = append(b, `","lsn":"`...)
-	b = l.head.LSN.AppendTo(b)
-	b = append(b, '"')
-	if l.head.XID > 0 {
-		b = append(b, `,"xid":`...)
-		b = strconv.AppendUint(b, uint64(l.head.XID), 10)
-	}
-	b = append(b, `,"writer":"`...)
-	b = append(b, l.header.Writer.String()...)
-	b = append(b, `","epoch":`...)
-	b = strconv.AppendUint(b, uint64(l.header.Epoch), 10)
-	b = append(b, `,"seq":`...)
-	b = strconv.AppendUint(b, l.header.Seq, 10)
-	b = append(b, `,"tx":`...)
-	b = strconv.AppendInt(b, int64(l.tx), 10)
-	if l.head.Part > 1 {
-		b = append(b, `,"part":`...)
-		b = strconv.AppendInt(b, int64(l.head.Part), 10)
-	}
-	if l.head.Copy {
-		b = append(b, `,"copy":true`...)
-	}
-	b = append(b, n.jsonHead...)
-	if s.Restart {
-		b = append(b, `,"restart":true`...)
-	}
-	if s.Cascade {
-		b = append(b, `,"cascade":true`...)
-	}
-	keys := len(s.Key)
-	if s.Op == action.Update || s.Op == action.Delete {
-		b = appendObject(append(b, `,"key":`...), n.quoted[:keys], values[:keys])
-	}
-	if s.Op != action.Truncate && s.Op != action.Delete {
-		b = appendObject(append(b, `,"params":`...), n.quoted[keys:], values[keys:])
-	}
-	return append(b, '}')
-}
-
-// appendObject writes columns and values. A value is the inside of a JSON
-// string already.
-func appendObject(b []byte, columns []string, values []action.Value) []byte {
-	b = append(b, '{')
-	for i, v := range values {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, columns[i]...)
-		b = append(b, ':')
-		if v == nil {
-			b = append(b, "null"...)
-			continue
-		}
-		b = append(b, '"')
-		b = append(b, v...)
-		b = append(b, '"')
-	}
-	return append(b, '}')
-}
-
-func jsonString(s string) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string can always be written
-	return strings.TrimSuffix(b.String(), "\n")
 }
