@@ -23,8 +23,8 @@ type DB struct {
 
 // Database makes an empty database with a name of its own. When the test ends
 // it is dropped, with its replication slots, subscriptions and prepared
-// transactions. What belongs to the whole server (roles, replication origins)
-// is the test's to drop.
+// transactions, and pgbridge's replication origins. What else belongs to the
+// whole server (roles, other origins) is the test's to drop.
 func (c *Cluster) Database(t testing.TB) *DB {
 	t.Helper()
 	db := &DB{Name: "Test-db " + rand.Text()[:10], Cluster: c}
@@ -163,16 +163,22 @@ func (c *Cluster) with(db string, do func(context.Context, *pgx.Conn) error) err
 }
 
 func (db *DB) drop() error {
+	var oid uint32
 	err := db.Cluster.with(db.Name, func(ctx context.Context, conn *pgx.Conn) error {
 		return errors.Join(
 			each(ctx, conn, `SELECT format('ROLLBACK PREPARED %L', gid) FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()`),
 			each(ctx, conn, `SELECT format(s, subname) FROM pg_catalog.pg_subscription,
 				unnest(ARRAY['ALTER SUBSCRIPTION %I DISABLE', 'ALTER SUBSCRIPTION %I SET (slot_name = NONE)', 'DROP SUBSCRIPTION %I']) s
 				WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) ORDER BY subname`),
-			dropSlots(ctx, conn))
+			dropSlots(ctx, conn),
+			conn.QueryRow(ctx, "SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()").Scan(&oid))
 	})
 	return errors.Join(err, db.Cluster.with("postgres", func(ctx context.Context, conn *pgx.Conn) error {
-		return execute(ctx, conn, "DROP DATABASE "+db.quoted()+" WITH (FORCE)", nil)
+		return errors.Join(
+			execute(ctx, conn, "DROP DATABASE "+db.quoted()+" WITH (FORCE)", nil),
+			// A server keeps the state of few origins, and those of pgbridge have the database's number in their name.
+			each(ctx, conn, fmt.Sprintf(`SELECT format('SELECT pg_catalog.pg_replication_origin_drop(%%L)', roname)
+				FROM pg_catalog.pg_replication_origin WHERE roname LIKE 'pgbridge\_%d\_%%'`, oid)))
 	}))
 }
 
