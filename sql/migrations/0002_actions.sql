@@ -54,6 +54,12 @@ BEGIN
     RETURN pg_catalog.format('%s', value);
 END $$;
 
+-- The most usual of them, with no more settings than it needs: each costs.
+CREATE FUNCTION pgbridge.printed(value timestamptz) RETURNS text LANGUAGE plpgsql STRICT SET datestyle = 'ISO,YMD' SET timezone = 'UTC' AS $$
+BEGIN
+    RETURN value;
+END $$;
+
 -- A UUIDv7 (RFC 9562): milliseconds, then random bits.
 CREATE FUNCTION pgbridge.new_id() RETURNS uuid LANGUAGE sql
     RETURN encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
@@ -540,7 +546,7 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA pgbridge TO %s', role::regrole);
         EXECUTE format('GRANT SELECT (name, statement) ON pgbridge.action TO %s', role::regrole);
         EXECUTE format('GRANT EXECUTE ON FUNCTION pgbridge.call(text, jsonb), pgbridge.partial_call(text, jsonb), pgbridge.mark(text, text), pgbridge.end_mark(text),
-            pgbridge.printed(anyelement), pgbridge.new_id() TO %s', role::regrole);
+            pgbridge.printed(anyelement), pgbridge.printed(timestamptz), pgbridge.new_id() TO %s', role::regrole);
     END IF;
 END $$;
 
