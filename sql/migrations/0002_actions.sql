@@ -55,7 +55,7 @@ BEGIN
 END $$;
 
 -- The most usual of them, with no more settings than it needs: each costs.
-CREATE FUNCTION pgbridge.printed(value timestamptz) RETURNS text LANGUAGE plpgsql STRICT SET datestyle = 'ISO,YMD' SET timezone = 'UTC' AS $$
+CREATE FUNCTION pgbridge.printed_time(value timestamptz) RETURNS text LANGUAGE plpgsql STRICT SET datestyle = 'ISO,YMD' SET timezone = 'UTC' AS $$
 BEGIN
     RETURN value;
 END $$;
@@ -456,7 +456,8 @@ END $$;
 
 -- An expression for the text of parameter i.
 CREATE FUNCTION pgbridge.value_sql(i integer, type oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    SELECT CASE WHEN NOT pgbridge.plain_type($2) THEN format('pgbridge.printed($%s)', $1)
+    SELECT CASE WHEN t.oid = 'timestamptz'::regtype THEN format('pgbridge.printed_time($%s)', $1)
+        WHEN NOT pgbridge.plain_type($2) THEN format('pgbridge.printed($%s)', $1)
         WHEN t.oid IN ('text'::regtype, 'varchar'::regtype) THEN format('$%s::pg_catalog.text', $1)
         ELSE format('%I.%I($%s::%s)::pg_catalog.text', n.nspname, o.proname, $1, pgbridge.type_sql(t.oid)) END
     FROM pg_type t JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace n ON n.oid = o.pronamespace WHERE t.oid = pgbridge.base_type($2)
@@ -546,7 +547,7 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA pgbridge TO %s', role::regrole);
         EXECUTE format('GRANT SELECT (name, statement) ON pgbridge.action TO %s', role::regrole);
         EXECUTE format('GRANT EXECUTE ON FUNCTION pgbridge.call(text, jsonb), pgbridge.partial_call(text, jsonb), pgbridge.mark(text, text), pgbridge.end_mark(text),
-            pgbridge.printed(anyelement), pgbridge.printed(timestamptz), pgbridge.new_id() TO %s', role::regrole);
+            pgbridge.printed(anyelement), pgbridge.printed_time(timestamptz), pgbridge.new_id() TO %s', role::regrole);
     END IF;
 END $$;
 
