@@ -29,7 +29,7 @@ the chain, or two histories, end the list with exit code 3.
 is the time of the commit, epoch:record, position in the WAL, and the action: a
 named one with its parameters, or a row with its key and values (old->new where a
 key changed). Long values are cut here, never in JSON. What a call did to rows is
-in JSON, and found by --table and --key. With --json each line is an object:
+in JSON, and found by --table and --row-key. With --json each line is an object:
 
     at, hlc, lsn, xid        of the transaction; xid only if it had one
     writer, epoch, seq, tx   the record, and the transaction's place in it, from 0

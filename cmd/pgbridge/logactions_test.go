@@ -134,7 +134,7 @@ func TestLogAsked(t *testing.T) {
 		want string
 	}{
 		{asked{params: []string{"id"}}, `--param: "id": want name=value`},
-		{asked{keys: []string{"=7"}}, `--key: "=7": want name=value`},
+		{asked{keys: []string{"=7"}}, `--row-key: "=7": want name=value`},
 		{asked{writer: "me"}, `--writer: `},
 		{asked{byTag: true}, `give --action`},
 		{asked{byTag: true, actions: []string{"update"}}, `wants whole names`},

@@ -26,7 +26,7 @@ func (w *asked) flags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&w.tables, "table", nil, "only changes of this `schema.table`, by calls too, may be repeated")
 	flags.StringSliceVar(&w.actions, "action", nil, "only actions of this `name`, whole (app.create_post, app.posts.update) or its last part (update), may be repeated")
 	flags.StringArrayVar(&w.params, "param", nil, "only actions with this `name=value` among their parameters, or the values that a row is given; if repeated, with all")
-	flags.StringArrayVar(&w.keys, "key", nil, "only changes of rows, by calls too, with this `column=value` in their key; if repeated, with all")
+	flags.StringArrayVar(&w.keys, "row-key", nil, "only changes of rows, by calls too, with this `column=value` in their key; if repeated, with all")
 	flags.StringVar(&w.writer, "writer", "", "only records of this writer, by `address`")
 	flags.StringVar(&w.since, "since", "", "only what was committed at this `time` or later")
 	flags.StringVar(&w.until, "until", "", "only what was committed at this `time` or before")
@@ -66,7 +66,7 @@ func (w *asked) parse(now time.Time) (want wanted, err error) {
 		return want, fmt.Errorf("--param: %w", err)
 	}
 	if want.keys, err = parsePairs(w.keys); err != nil {
-		return want, fmt.Errorf("--key: %w", err)
+		return want, fmt.Errorf("--row-key: %w", err)
 	}
 	if w.writer != "" {
 		if want.writer, err = action.ParseWriter(w.writer); err != nil {
