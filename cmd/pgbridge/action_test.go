@@ -46,15 +46,21 @@ func TestExplain(t *testing.T) {
 		why      []string // of each rule
 	}{
 		{
-			"fewest columns, then the name", "update", []string{"title"}, table, "app.a_title",
+			"fewest columns, then the name", "update",
+			[]string{"title"},
+			table, "app.a_title",
 			[]string{"app.a_title: its parameters", "app.rename_post: it fits, but app.a_title comes first", "app.edit_post: it fits, but app.a_title is for fewer columns"},
 		},
 		{
-			"a column is derived", "update", []string{"title", "body", "slug"}, table, "app.edit_post",
+			"a column is derived", "update",
+			[]string{"title", "body", "slug"},
+			table, "app.edit_post",
 			[]string{"app.edit_post: its parameters", "app.a_title: no, it is for changes of title only, and slug, body", "app.rename_post: no, it is for changes of title only"},
 		},
 		{
-			"unknown which columns", "update", []string{"title"}, keyed, "app.edit_post",
+			"unknown which columns", "update",
+			[]string{"title"},
+			keyed, "app.edit_post",
 			[]string{"app.edit_post: its parameters", "app.a_title: no, it is for", "app.rename_post: no, it is for"},
 		},
 		{"insert", "insert", nil, table, "app.post.insert", []string{"app.edit_post: no, no parameter carries slug, and it is not derived"}},
