@@ -117,6 +117,10 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err := sql.SaveDatabase(ctx, conn, d); err != nil {
 		return action.Digest{}, err
 	}
+	// What was defined before the slot is there is not in the stream.
+	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.action"); err != nil {
+		return action.Digest{}, fmt.Errorf("forget actions: %w", err)
+	}
 	if err := sql.CreatePublication(ctx, conn, sql.DefaultName, names(in.Tables)); err != nil {
 		return action.Digest{}, err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/pgbridge/pgbridge/action"
 )
 
 // mapped makes tables and actions for tests of mappings.
@@ -30,7 +32,7 @@ func mapper(t *testing.T) (heard func() []string, run func(call string) error, d
 	application(t, admin, mapped)
 	mustExec(t, admin, "SELECT pgbridge.register_action(oid) FROM pg_proc WHERE pronamespace = 'app'::regnamespace")
 	mustExec(t, admin, "CREATE PUBLICATION pgbridge FOR TABLE app.posts, app.full_posts, app.keyless, app.pair, app.numbered, app.parts")
-	if err := SaveDatabase(t.Context(), admin, Database{Role: RoleWriter, Stage: StageInit, Name: "app"}); err != nil {
+	if err := SaveDatabase(t.Context(), admin, Database{Role: RoleWriter, Stage: StageReady, Name: "app", ID: action.Digest{1}, Genesis: []byte("record")}); err != nil {
 		t.Fatal(err)
 	}
 	conn, heard := hearing(t, db.URL())
@@ -165,7 +167,7 @@ func TestMapWarns(t *testing.T) {
 		}
 	}
 	mustExec(t, conn, "CREATE PUBLICATION pgbridge FOR TABLE app.posts")
-	if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageInit, Name: "app"}); err != nil {
+	if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageReady, Name: "app", ID: action.Digest{1}, Genesis: []byte("record")}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := conn.Exec(t.Context(), "SELECT pgbridge.map_action('app.create_number(text)', 'app.numbered', 'insert')")
@@ -195,7 +197,7 @@ func TestActionProblems(t *testing.T) {
 			_, conn := migrated(t)
 			application(t, conn, mapped)
 			mustExec(t, conn, "CREATE PUBLICATION pgbridge FOR TABLE app.full_posts")
-			if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageInit, Name: "app"}); err != nil {
+			if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageReady, Name: "app", ID: action.Digest{1}, Genesis: []byte("record")}); err != nil {
 				t.Fatal(err)
 			}
 			mustExec(t, conn, "SELECT pgbridge.register_action('app.rename(uuid,text)')")

@@ -173,6 +173,19 @@ func TestRegisterAfterTheFunctionChanged(t *testing.T) {
 	mustExec(t, conn, "SELECT pgbridge.drop_action('app.f')")
 }
 
+// Before the slot is there nothing can be said in the stream.
+func TestRegisterBeforeInit(t *testing.T) {
+	_, conn := migrated(t)
+	application(t, conn, "CREATE FUNCTION app.f() RETURNS void"+body)
+	if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageInit, Name: "app"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := conn.Exec(t.Context(), "SELECT pgbridge.register_action('app.f()')")
+	if message, hint := refusal(err); !strings.Contains(message, "init has not finished") || hint != "pgbridge init" {
+		t.Errorf("got %v, want it refused", err)
+	}
+}
+
 func TestDefinitionsOfAFollower(t *testing.T) {
 	_, conn := migrated(t)
 	application(t, conn, "CREATE FUNCTION app.f() RETURNS void"+body)

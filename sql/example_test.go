@@ -28,7 +28,7 @@ func TestExampleBoard(t *testing.T) {
 	if err := CreatePublication(t.Context(), admin, DefaultName, tables); err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveDatabase(t.Context(), admin, Database{Role: RoleWriter, Stage: StageInit, Name: "board"}); err != nil {
+	if err := SaveDatabase(t.Context(), admin, Database{Role: RoleWriter, Stage: StageReady, Name: "board", ID: action.Digest{1}, Genesis: []byte("record")}); err != nil {
 		t.Fatal(err)
 	}
 	registrar, heard := hearing(t, db.URL())

@@ -313,6 +313,8 @@ BEGIN
     LOCK TABLE pgbridge.action IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM pgbridge.database WHERE role = 'follower') THEN
         RAISE EXCEPTION 'this database follows another: actions are defined there' USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF EXISTS (SELECT FROM pgbridge.database WHERE stage = 'init') THEN
+        RAISE EXCEPTION 'pgbridge init has not finished here: the stream would not have the definition' USING HINT = 'pgbridge init', ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
 END $$;
 
