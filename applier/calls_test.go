@@ -137,6 +137,11 @@ func TestEffectDiffers(t *testing.T) {
 				CREATE TRIGGER shout BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION shout()`,
 			nil, "a row of work.post differs in title",
 		},
+		{
+			"a deferred trigger that writes", `CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO work.note VALUES (''late''); RETURN NULL; END';
+				CREATE CONSTRAINT TRIGGER late AFTER INSERT ON post DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+			nil, "rows of work.note: 1 inserted by deferred triggers",
+		},
 		{"a trigger is gone", `DROP TRIGGER count ON post`, nil, "rows of work.author: none, the record says 1 updated"},
 		{"a column is gone", `ALTER TABLE post DROP tags`, nil, `no column "tags"`},
 		{"a function is gone", `DROP FUNCTION add_post`, nil, "42883"},

@@ -19,12 +19,15 @@ func (t *target) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t.tx = tx
+	t.tx, t.called = tx, nil
 	return nil
 }
 
 // commit writes the progress and commits: both, or neither.
 func (t *target) commit(ctx context.Context) error {
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
 	if err := sql.SaveProgress(ctx, t.conn, t.pos); err != nil {
 		return err
 	}
@@ -174,7 +177,10 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 		return nil
 	}
 	t.applied(r, i+1)
-	return t.commit(ctx)
+	if err := t.commit(ctx); err != nil {
+		return errors.Join(err, t.rollback(ctx))
+	}
+	return nil
 }
 
 // again undoes what was done of a transaction and begins it once more.

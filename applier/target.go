@@ -36,6 +36,7 @@ type target struct {
 	tx        pgx.Tx // open between the parts of a huge transaction
 	functions functions
 	segment   segment
+	called    []string // actions whose functions were called since the transaction began
 	counters  counters
 	rowsOnly  bool // no function is called
 	byRows    bool // none in this transaction

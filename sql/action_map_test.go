@@ -90,22 +90,38 @@ func TestMapRefuses(t *testing.T) {
 
 func TestMap(t *testing.T) {
 	tests := []struct{ name, call, action, want string }{
-		{"update by default", `'app.rename(uuid,text)', 'app.posts', 'UPDATE', derived => ARRAY['n', 'slug']`, "app.rename",
-			`{"table":"app.posts","operation":"update","changed":null,"from":{"id":"old.id","title":"title"},"derived":["slug","n"]}`},
-		{"changed", `'app.rename(uuid,text)', 'app.full_posts', 'update', ARRAY['slug', 'title', 'slug'], '{"title": "title", "id": "old.id"}', ARRAY['slug']`, "app.rename",
-			`{"table":"app.full_posts","operation":"update","changed":["title","slug"],"from":{"id":"old.id","title":"title"},"derived":["slug"]}`},
-		{"implicit cast", `'app.renumber(uuid,bigint)', 'app.full_posts', 'update', ARRAY['n']`, "app.renumber",
-			`{"table":"app.full_posts","operation":"update","changed":["n"],"from":{"id":"old.id","n":"n"},"derived":[]}`},
-		{"insert, text to varchar", `'app.create(uuid,varchar,text,int)', 'app.posts', 'insert'`, "app.create",
-			`{"table":"app.posts","operation":"insert","changed":null,"from":{"id":"id","title":"title","slug":"slug","n":"n"},"derived":[]}`},
-		{"delete", `'app.remove(uuid)', 'app.posts', 'delete'`, "app.remove",
-			`{"table":"app.posts","operation":"delete","changed":null,"from":{"id":"old.id"},"derived":[]}`},
-		{"delete by two", `'app.two(int,int)', 'app.pair', 'delete', params => '{"b": "b", "a": "old.a"}'`, "app.two",
-			`{"table":"app.pair","operation":"delete","changed":null,"from":{"a":"old.a","b":"old.b"},"derived":[]}`},
-		{"default left out", `'app.cheer(uuid,text,app.mood)', 'app.posts', 'update', derived => ARRAY['slug', 'n']`, "app.cheer",
-			`{"table":"app.posts","operation":"update","changed":null,"from":{"id":"old.id","title":"title"},"derived":["slug","n"]}`},
-		{"default by its name", `'app.cheer(uuid,text,app.mood)', 'app.full_posts', 'update', ARRAY['m']`, "app.cheer",
-			`{"table":"app.full_posts","operation":"update","changed":["m"],"from":{"id":"old.id","title":"title","m":"m"},"derived":[]}`},
+		{
+			"update by default", `'app.rename(uuid,text)', 'app.posts', 'UPDATE', derived => ARRAY['n', 'slug']`, "app.rename",
+			`{"table":"app.posts","operation":"update","changed":null,"from":{"id":"old.id","title":"title"},"derived":["slug","n"]}`,
+		},
+		{
+			"changed", `'app.rename(uuid,text)', 'app.full_posts', 'update', ARRAY['slug', 'title', 'slug'], '{"title": "title", "id": "old.id"}', ARRAY['slug']`, "app.rename",
+			`{"table":"app.full_posts","operation":"update","changed":["title","slug"],"from":{"id":"old.id","title":"title"},"derived":["slug"]}`,
+		},
+		{
+			"implicit cast", `'app.renumber(uuid,bigint)', 'app.full_posts', 'update', ARRAY['n']`, "app.renumber",
+			`{"table":"app.full_posts","operation":"update","changed":["n"],"from":{"id":"old.id","n":"n"},"derived":[]}`,
+		},
+		{
+			"insert, text to varchar", `'app.create(uuid,varchar,text,int)', 'app.posts', 'insert'`, "app.create",
+			`{"table":"app.posts","operation":"insert","changed":null,"from":{"id":"id","title":"title","slug":"slug","n":"n"},"derived":[]}`,
+		},
+		{
+			"delete", `'app.remove(uuid)', 'app.posts', 'delete'`, "app.remove",
+			`{"table":"app.posts","operation":"delete","changed":null,"from":{"id":"old.id"},"derived":[]}`,
+		},
+		{
+			"delete by two", `'app.two(int,int)', 'app.pair', 'delete', params => '{"b": "b", "a": "old.a"}'`, "app.two",
+			`{"table":"app.pair","operation":"delete","changed":null,"from":{"a":"old.a","b":"old.b"},"derived":[]}`,
+		},
+		{
+			"default left out", `'app.cheer(uuid,text,app.mood)', 'app.posts', 'update', derived => ARRAY['slug', 'n']`, "app.cheer",
+			`{"table":"app.posts","operation":"update","changed":null,"from":{"id":"old.id","title":"title"},"derived":["slug","n"]}`,
+		},
+		{
+			"default by its name", `'app.cheer(uuid,text,app.mood)', 'app.full_posts', 'update', ARRAY['m']`, "app.cheer",
+			`{"table":"app.full_posts","operation":"update","changed":["m"],"from":{"id":"old.id","title":"title","m":"m"},"derived":[]}`,
+		},
 	}
 	heard, run, definition := mapper(t)
 	for _, test := range tests {

@@ -196,6 +196,7 @@ func TestDefinitionsOfAFollower(t *testing.T) {
 	if message, _ := refusal(err); !strings.Contains(message, "follows another") {
 		t.Errorf("register: got %v, want it refused", err)
 	}
+	mustExec(t, conn, "GRANT EXECUTE ON FUNCTION app.f() TO PUBLIC") // as pg_restore without rights leaves it
 	definition := `{"action":"app.f","function":"app.f()","params":[],"replay":"function","rules":[]}`
 	if err := SaveDefinition(t.Context(), conn, "app.f", "app.f()", &definition); err != nil {
 		t.Fatal(err)
@@ -205,6 +206,10 @@ func TestDefinitionsOfAFollower(t *testing.T) {
 		t.Errorf("got %+v, %v, want it as saved, and callable: another action may call it", a, err)
 	}
 	mustExec(t, conn, `SELECT pgbridge.call('app.f'), pgbridge."app.f"()`)
+	var open bool
+	if err := conn.QueryRow(t.Context(), "SELECT has_function_privilege('public', 'app.f()', 'EXECUTE')").Scan(&open); err != nil || open {
+		t.Errorf("everybody may execute app.f: %v, %v, want that only its owner may", open, err)
+	}
 	if problems, err := ActionProblems(t.Context(), conn); err != nil || len(problems) > 0 {
 		t.Errorf("problems: got %v, %v, want none", problems, err)
 	}

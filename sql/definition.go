@@ -18,7 +18,8 @@ func LoadDefinitions(ctx context.Context, q Querier) ([][]byte, error) {
 
 // SaveDefinition keeps a definition that came by the stream; a nil text drops it.
 // With it come and go the functions by which the application calls the action,
-// if what it calls is here: other actions may call it.
+// if what it calls is here: other actions may call it. Rights do not travel, so
+// what only its owner may execute is made so here, too.
 func SaveDefinition(ctx context.Context, q Querier, name, function string, text *string) error {
 	query, args := "WITH gone AS (DELETE FROM pgbridge.action WHERE name = $1) SELECT pgbridge.drop_generated($1)", []any{name}
 	if text != nil {
@@ -28,7 +29,7 @@ func SaveDefinition(ctx context.Context, q Querier, name, function string, text 
 	}
 	_, err := q.Exec(ctx, query, args...)
 	if err == nil && text != nil {
-		_, err = q.Exec(ctx, "SELECT pgbridge.generate(f) FROM pgbridge.find_function($1) f WHERE f IS NOT NULL", function)
+		_, err = q.Exec(ctx, "SELECT pgbridge.generate(f), pgbridge.close_function(f) FROM pgbridge.find_function($1) f WHERE f IS NOT NULL", function)
 	}
 	return wrapUnlessNil("keep the definition of "+name, err)
 }
