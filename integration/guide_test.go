@@ -1,0 +1,230 @@
+package integration
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+// The guide is followed as a reader would: its steps run in their order, each
+// where its comment says, and print what stands behind them. The follower and a
+// restored copy are equal to the source in the end.
+func TestGuide(t *testing.T) {
+	g := newGuide(t)
+	steps := readGuide(t, "../docs/actions.md")
+	for _, s := range steps {
+		g.run(t, s)
+	}
+	if g.running["source"] == nil || g.running["follower"] == nil {
+		t.Fatalf("after %d steps the source does not publish, or the follower not follow", len(steps))
+	}
+	source := g.site(t, "source").db
+	sameData(t, source, g.site(t, "follower").db)
+	for place, p := range g.running {
+		if code := p.stop(t); code != 0 {
+			t.Errorf("pgbridge run on the %s: exit code %d after SIGTERM", place, code)
+		}
+	}
+	restored := g.site(t, "restored copy")
+	restored.pgbridge(t, "restore", "--db-id", g.id)
+	pgtest.RequireEqual(t, pgtest.Dump(t, restored.db), pgtest.Dump(t, source))
+}
+
+// guide are the places where the reader works.
+type guide struct {
+	cluster *pgtest.Cluster // its own: the guide makes roles
+	archive string
+	sites   map[string]*site
+	running map[string]*process
+	id      string // what the guide calls DB-ID
+}
+
+func newGuide(t *testing.T) *guide {
+	t.Helper()
+	node, _ := startNode(t, t.TempDir())
+	return &guide{cluster: pgtest.Start(t, pgtest.Config{}), archive: node, sites: map[string]*site{}, running: map[string]*process{}}
+}
+
+// site is a place by its name, a database with pgbridge beside it.
+func (g *guide) site(t *testing.T, place string) *site {
+	t.Helper()
+	s := g.sites[place]
+	if s == nil {
+		s = newSite(t, g.cluster.Database(t), g.archive)
+		if place == "source" {
+			s.withKey(t)
+		}
+		g.sites[place] = s
+	}
+	return s
+}
+
+// guideStep is code of the guide, and what it is to print.
+type guideStep struct {
+	line        int    // of the guide
+	language    string // sql or sh
+	role, place string
+	code        []string
+	want        []string
+}
+
+var (
+	sqlPlace = regexp.MustCompile(`^-- as (\w+)(?:, on the (\w+))?$`)
+	shPlace  = regexp.MustCompile(`^# on the (\w+)$`)
+	printed  = regexp.MustCompile(`^(?:-->|#>) *(.+)$`)
+)
+
+// readGuide takes the steps out of a page. One ends with what it prints, or
+// where another place begins.
+func readGuide(t *testing.T, name string) (steps []guideStep) {
+	t.Helper()
+	page, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now guideStep
+	end := func() {
+		if len(now.code) > 0 {
+			steps = append(steps, now)
+		}
+		now.code, now.want = nil, nil
+	}
+	for i, line := range strings.Split(string(page), "\n") {
+		if language, ok := strings.CutPrefix(line, "```"); ok {
+			end()
+			now = guideStep{language: language}
+			continue
+		}
+		if now.language == "" {
+			continue // prose
+		}
+		sql, sh, out := sqlPlace.FindStringSubmatch(line), shPlace.FindStringSubmatch(line), printed.FindStringSubmatch(line)
+		switch {
+		case now.language == "sql" && sql != nil:
+			end()
+			now.role, now.place = sql[1], cmp.Or(sql[2], "source")
+		case now.language == "sh" && sh != nil:
+			end()
+			now.place = sh[1]
+		case now.place == "":
+			t.Fatalf("%s:%d: a block of %s that does not say where it runs would not be tested", name, i+1, now.language)
+		case out != nil:
+			now.want = append(now.want, out[1])
+		default:
+			if now.want != nil {
+				end()
+			}
+			if now.code == nil {
+				now.line = i + 1
+			}
+			now.code = append(now.code, line)
+		}
+	}
+	return steps
+}
+
+// run runs a step. What reads the archive, or another database than the
+// source, is repeated until what was done at the source has got there.
+func (g *guide) run(t *testing.T, s guideStep) {
+	t.Helper()
+	where := fmt.Sprintf("docs/actions.md:%d", s.line)
+	last := len(s.code) - 1
+	runs := s.code[last] == "pgbridge run"
+	if runs {
+		s.code = s.code[:last]
+	}
+	check := func() error {
+		out := g.output(t, s)
+		if err := g.compare(s, out); err != nil {
+			return fmt.Errorf("%w; got\n%s\nwant\n%s", err, out, strings.Join(s.want, "\n"))
+		}
+		return nil
+	}
+	if s.want != nil && (s.language == "sh" || s.place != "source") {
+		eventually(t, where, check)
+	} else if err := check(); err != nil {
+		t.Fatalf("%s: %v", where, err)
+	}
+	if runs {
+		g.start(t, s.place, where)
+	}
+}
+
+// start leaves pgbridge run running. If one was before, it must have ended
+// because a person must decide.
+func (g *guide) start(t *testing.T, place, where string) {
+	t.Helper()
+	if p := g.running[place]; p != nil {
+		if code := p.wait(t); code != 3 {
+			t.Fatalf("%s: pgbridge run before this one ended with exit code %d, want 3", where, code)
+		}
+	}
+	g.running[place] = g.site(t, place).start(t, "run")
+}
+
+// output runs the code and returns what it printed.
+func (g *guide) output(t *testing.T, s guideStep) string {
+	t.Helper()
+	at := g.site(t, s.place)
+	psql := at.db.Cluster.Client(t, "psql")
+	code := strings.Join(s.code, "\n")
+	var cmd *exec.Cmd
+	if s.language == "sh" {
+		cmd = exec.CommandContext(t.Context(), "sh", "-e")
+		cmd.Env = append(append(os.Environ(), at.env...), "PATH="+filepath.Dir(binary)+":"+filepath.Dir(psql)+":"+os.Getenv("PATH"))
+		code = strings.ReplaceAll(code, "DB-ID", g.id)
+	} else {
+		cmd = exec.CommandContext(t.Context(), psql, "-XqAt", "-v", "SHOW_CONTEXT=never")
+		cmd.Env = append(at.db.Env(), "PGUSER="+s.role)
+	}
+	cmd.Stdin = strings.NewReader(code)
+	return combined(t, cmd)
+}
+
+// combined is what a command prints. How it ends is not looked at: an error is
+// among what it prints.
+func combined(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// compare compares what a step printed, but for empty lines, with what is to come. In
+// that … stands for anything in a line, and DB-ID, the first time, for an id.
+func (g *guide) compare(s guideStep, out string) error {
+	var lines []string
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != len(s.want) {
+		return fmt.Errorf("%d lines, want %d", len(lines), len(s.want))
+	}
+	for i, want := range s.want {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", ".*")
+		if g.id == "" {
+			pattern = strings.ReplaceAll(pattern, "DB-ID", "([0-9a-f]{64})")
+		}
+		found := regexp.MustCompile("^" + strings.ReplaceAll(pattern, "DB-ID", g.id) + "$").FindStringSubmatch(lines[i])
+		if found == nil {
+			return fmt.Errorf("line %d differs", i+1)
+		}
+		if len(found) > 1 {
+			g.id = found[1]
+		}
+	}
+	return nil
+}
