@@ -86,6 +86,9 @@ func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis sql.Ge
 	if err := sql.LoadSchema(ctx, tx, genesis.PreData); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
+	if err := sql.CloseDefiners(ctx, tx); err != nil {
+		return err
+	}
 	err := sql.SaveDatabase(ctx, tx, sql.Database{
 		Role: sql.RoleFollower, Stage: sql.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes,
 	})

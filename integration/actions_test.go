@@ -85,6 +85,10 @@ func TestActions(t *testing.T) {
 	if got := p.actions(t); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the archive has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	// Rights do not travel: what runs with its owner's is closed to others.
+	if got := follower.Value(t, `SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')`); got != "count_vote slug" {
+		t.Errorf("on the follower everybody may execute %s, want only what runs with the caller's rights", got)
+	}
 	p.source.Exec(t, `INSERT INTO app.audit VALUES (2)`)
 	p.published(t, publishing)
 	if got := source.Value(t, `SELECT forged FROM pgbridge.chain`); got != "1" {

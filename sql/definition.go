@@ -34,6 +34,16 @@ func SaveDefinition(ctx context.Context, q Querier, name, function string, text 
 	return wrapUnlessNil("keep the definition of "+name, err)
 }
 
+// CloseDefiners takes the right to execute away from all but the owner of each
+// routine that runs with its owner's rights: rights do not travel, the owner here
+// is whoever restored, and by default everybody may execute everything.
+func CloseDefiners(ctx context.Context, q Querier) error {
+	_, err := q.Exec(ctx, `SELECT pgbridge.close_function(p.oid::regprocedure) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE p.prosecdef AND n.nspname NOT IN ('pgbridge', 'pg_catalog', 'information_schema')
+			AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`)
+	return wrapUnlessNil("take rights to functions away", err)
+}
+
 // LoadSecret returns what makes a mark in the WAL a true one. It is for the
 // owner's eyes, and never for a log.
 func LoadSecret(ctx context.Context, q Querier) (string, error) {

@@ -99,8 +99,11 @@ func (a *app) restore(ctx context.Context, db action.Digest) error {
 	if err != nil {
 		return err
 	}
+	if last.Records == 0 { // it was complete
+		last.Progress = at
+	}
 	out := restored{
-		DB: db, Name: genesis.Name, Records: last.Records, Bytes: last.Bytes, Seq: max(last.Seq, at.Seq), LSN: max(last.LSN, at.LSN),
+		DB: db, Name: genesis.Name, Records: last.Records, Bytes: last.Bytes, Seq: last.Seq, LSN: last.LSN,
 		At: last.Clock.Time(), Seconds: time.Since(began).Seconds(),
 	}
 	return a.print(out, "restored %s (%s): record %d, as of %s, in %.1f s\n", out.Name, db, out.Seq, out.At.Format(time.RFC3339), out.Seconds)

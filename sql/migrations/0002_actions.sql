@@ -190,7 +190,8 @@ CREATE FUNCTION pgbridge.function_faults(function oid) RETURNS TABLE (severity t
             (p.provolatile <> 'v', 'error', 'it is not VOLATILE: it cannot write, and the server may run it at another time than it is called',
                 format('ALTER FUNCTION %s VOLATILE', self)),
             (octet_length(pgbridge.action_name(p.oid)) > 58, 'error', 'its name with the schema is longer than 58 bytes', format('ALTER FUNCTION %s RENAME TO a shorter name', self)),
-            (held.roles IS NOT NULL, 'error', 'others than its owner may execute it: ' || held.roles, format('REVOKE EXECUTE ON FUNCTION %s FROM %s', self, held.roles)),
+            (held.roles IS NOT NULL, 'error', 'others than its owner may execute it: ' || held.roles, CASE WHEN p.prosecdef THEN 'register the owner-only function that it calls; or ' ELSE '' END
+                || format('REVOKE EXECUTE ON FUNCTION %s FROM %s', self, held.roles)),
             (volatile.calls IS NOT NULL, 'warning', 'it uses ' || volatile.calls || ': a replay gets another value',
                 'take the value as a parameter, and let the public function find it out'),
             (l.lanname = 'plpgsql' AND b.body ~* '\mexception\s+when\M', 'warning', 'it catches exceptions: which way it takes may differ in a replay, and writes that were undone are counted',
@@ -537,7 +538,7 @@ BEGIN
         FROM pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a LEFT JOIN pg_roles g ON g.oid = a.grantee
         WHERE p.oid = function AND a.grantee <> p.proowner
     LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', function, grantee);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', function, grantee);
     END LOOP;
 END $$;
 
@@ -641,7 +642,8 @@ BEGIN
         WHERE action.statement IS NOT NULL AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'pgbridge'::regnamespace AND proname = made);
     RETURN QUERY SELECT * FROM pgbridge.function_faults(f);
     RETURN QUERY SELECT r.severity, format('%s on %s: %s', rule ->> 'operation', rule ->> 'table', r.problem), r.fix
-        FROM json_array_elements(action.definition -> 'rules') AS rule CROSS JOIN LATERAL pgbridge.rule_faults(f, rule) AS r;
+        FROM json_array_elements(action.definition -> 'rules') AS rule CROSS JOIN LATERAL pgbridge.rule_faults(f, rule) AS r
+        WHERE NOT EXISTS (SELECT FROM pgbridge.database WHERE role = 'follower'); -- rules name changes at the origin
 END $$;
 
 -- What is, or has become, wrong with the actions. An error keeps one from being
