@@ -95,6 +95,30 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// Where functions run: with triggers for a call and without for a mapped row,
+// their own schema in search_path, and not for ever.
+func TestCallSettings(t *testing.T) {
+	const say = `concat_ws(' | ', current_setting('session_replication_role'), current_setting('statement_timeout'), current_setting('search_path'))`
+	r := newRig(t, `CREATE TABLE said (id int PRIMARY KEY, line text);
+		CREATE FUNCTION say(id int) RETURNS void LANGUAGE sql AS $$INSERT INTO said VALUES ($1, `+say+`)$$`)
+	said := []string{"id", "line"}
+	line := func(role string) string { return role + ` | 5min | "work", public` }
+	err := r.target(t).apply(t.Context(), []opened{
+		r.record(does(define("say", "function", []string{"id"}, []string{"integer"}))),
+		r.record(does(
+			call("say", []string{"id"}, []any{1}, insert("said", said, 1, line("origin"))),
+			mapped("say", []string{"id", ""}, action.NewShape(action.Insert, work("said"), nil, said), 2, line("replica")),
+			insert("said", said, 3, "rows"),
+		)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.rows(t, "SELECT count(*) FROM work.said"); got != "(3)" {
+		t.Errorf("got %s rows, want 3", got)
+	}
+}
+
 // What a function does otherwise here is seen before it is committed, and named
 // without its values.
 func TestEffectDiffers(t *testing.T) {

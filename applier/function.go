@@ -110,13 +110,14 @@ func (f *functions) newPlan(ctx context.Context, def *action.Definition, s *acti
 	return p, nil
 }
 
-// column is how a value of a type is read.
+// column is how a value of a type is read: of any length, for a parameter has
+// none, while a cast to bit or character means one of 1.
 func (f *functions) column(ctx context.Context, typ string) (column, error) {
-	c := column{typ: typ}
+	var c column
 	var known bool
-	err := f.conn.QueryRow(ctx, `SELECT to_regtype($1) IS NOT NULL, EXISTS (WITH RECURSIVE base (oid) AS (
+	err := f.conn.QueryRow(ctx, `SELECT to_regtype($1) IS NOT NULL, coalesce(format_type(to_regtype($1), -1), ''), EXISTS (WITH RECURSIVE base (oid) AS (
 			SELECT to_regtype($1)::oid UNION ALL SELECT t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
-		SELECT FROM base b JOIN pg_cast x ON x.casttarget = b.oid WHERE x.castsource = 'text'::regtype AND x.castmethod = 'f')`, typ).Scan(&known, &c.cast)
+		SELECT FROM base b JOIN pg_cast x ON x.casttarget = b.oid WHERE x.castsource = 'text'::regtype AND x.castmethod = 'f')`, typ).Scan(&known, &c.typ, &c.cast)
 	if err != nil {
 		return column{}, fmt.Errorf("look up type %s: %w", typ, err)
 	}
