@@ -50,57 +50,45 @@ func readMigrations(files fs.FS) []migration {
 // ErrNewer says that the schema pgbridge was made by a newer pgbridge than this.
 var ErrNewer = errors.New("the database was set up by a newer pgbridge: update this one")
 
-// migrationLock is held while one migration is applied ("pgbr" in ASCII).
+// migrationLock is held while migrations are applied ("pgbr" in ASCII).
 const migrationLock = 0x70676272
 
-// Migrate brings the schema pgbridge to the version this program knows. Each
-// migration is one transaction with its row in pgbridge.migration, so a crash
-// leaves a whole version; running it again, or twice at once, is safe. The role
-// needs CREATE on the database. A newer schema is ErrNewer, and left alone.
+// Migrate brings the schema pgbridge to the version this program knows, in one
+// transaction, so a crash leaves the version that was there or the new one;
+// running it again, or twice at once, is safe. The role needs CREATE on the
+// database. A newer schema is ErrNewer, and left alone.
 func Migrate(ctx context.Context, conn *pgx.Conn) error {
 	return migrate(ctx, conn, migrations)
 }
 
 func migrate(ctx context.Context, conn *pgx.Conn, known []migration) error {
-	for {
-		done, err := migrateOnce(ctx, conn, known)
-		if err != nil || done {
-			return err
-		}
-	}
-}
-
-// migrateOnce applies the next migration, or reports that there is none.
-func migrateOnce(ctx context.Context, conn *pgx.Conn, known []migration) (done bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return false, fmt.Errorf("begin migration: %w", err)
+		return fmt.Errorf("begin migration: %w", err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
 	if _, err := tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock($1)", migrationLock); err != nil {
-		return false, fmt.Errorf("wait for another migration: %w", err)
+		return fmt.Errorf("wait for another migration: %w", err)
 	}
 	version, err := schemaVersion(ctx, tx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	switch {
-	case version > len(known):
-		return false, newer(version, len(known))
-	case version == len(known):
-		return true, nil
+	if version > len(known) {
+		return newer(version, len(known))
 	}
-	next := known[version]
-	if _, err := tx.Exec(ctx, next.text); err != nil {
-		return false, explainMigration(next, err)
-	}
-	if _, err := tx.Exec(ctx, "INSERT INTO pgbridge.migration (version) VALUES ($1)", next.version); err != nil {
-		return false, fmt.Errorf("record migration %s: %w", next.name, err)
+	for _, next := range known[version:] {
+		if _, err := tx.Exec(ctx, next.text); err != nil {
+			return explainMigration(next, err)
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO pgbridge.migration (version) VALUES ($1)", next.version); err != nil {
+			return fmt.Errorf("record migration %s: %w", next.name, err)
+		}
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return false, fmt.Errorf("commit migration %s: %w", next.name, err)
+		return fmt.Errorf("commit migration: %w", err)
 	}
-	return false, nil
+	return nil
 }
 
 func newer(version, known int) error {
