@@ -40,8 +40,8 @@ func (s *Server) scripted(on Route, serve http.HandlerFunc) http.HandlerFunc {
 		s.mu.Lock()
 		s.asked[on]++
 		fault := Fine
-		if todo := s.script[on]; len(todo) > 0 {
-			fault, s.script[on] = todo[0], todo[1:]
+		if faults := s.script[on]; len(faults) > 0 {
+			fault, s.script[on] = faults[0], faults[1:]
 		}
 		s.mu.Unlock()
 		body, err := io.ReadAll(r.Body)
