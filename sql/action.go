@@ -18,7 +18,7 @@ type Action struct {
 	Replay     string // function or rows
 	Rules      []string
 	// Callable tells whether pgbridge.call knows it: not where the definition came
-	// by the stream.
+	// by the stream and the function is not here.
 	Callable   bool
 	Definition json.RawMessage // the text that the stream has
 	ChangedAt  time.Time

@@ -15,7 +15,7 @@ CREATE TABLE pgbridge.action (
     name       text COLLATE "C" PRIMARY KEY, -- as records write it: app.create_post_owner
     function   text NOT NULL,                -- app.create_post_owner(uuid,text)
     definition json NOT NULL,                -- exactly the text that the stream has
-    statement  text,                         -- what pgbridge.call runs; none where the definition came by the stream
+    statement  text,                         -- what pgbridge.call runs; none where the function is not here
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -600,7 +600,7 @@ BEGIN
     SELECT a.statement INTO query FROM pgbridge.action AS a WHERE a.name OPERATOR(pg_catalog.=) $1;
     IF query IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = pg_catalog.concat('there is no action ', action, ' to call'), ERRCODE = 'undefined_function',
-            HINT = 'SELECT name FROM pgbridge.actions WHERE callable shows them; where this database follows another, actions are called there.';
+            HINT = 'SELECT name FROM pgbridge.actions WHERE callable shows them.';
     END IF;
     EXECUTE query INTO result USING args;
     RETURN result;
