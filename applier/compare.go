@@ -121,26 +121,28 @@ func (t *target) compareRow(e *effect, found []bool, row [][]byte) error {
 	want := &e.rows[n-1]
 	found[n-1] = true
 	got := row[2:]
-	d := e.difference(want)
-	d.Got = map[string]*string{}
-	if want.gone {
-		return t.different(d, "a row of %s is there, the record says it is gone", e.table.name)
-	}
 	var columns []string
+	here := map[string]*string{} // of columns
 	for i, c := range e.table.columns {
-		if !want.known[i] || same(got[i], want.values[i]) {
-			continue
+		if !want.gone && want.known[i] && !same(got[i], want.values[i]) {
+			columns = append(columns, c)
+			here[c] = textOf(got[i])
 		}
-		columns = append(columns, c)
-		d.Got[c] = textOf(got[i])
 	}
+	text := ""
 	switch {
+	case want.gone:
+		text = "is there, the record says it is gone"
 	case len(columns) > 0:
-		return t.different(d, "a row of %s differs in %s", e.table.name, strings.Join(columns, ", "))
+		text = "differs in " + strings.Join(columns, ", ")
 	case string(row[1]) != "t":
-		return t.different(d, "a row of %s was not written, the record says it was", e.table.name)
+		text = "was not written, the record says it was"
+	default:
+		return nil
 	}
-	return nil
+	d := e.difference(want)
+	d.Got = here
+	return t.different(d, "a row of %s %s", e.table.name, text)
 }
 
 // same compares the server's text with a value of a record.

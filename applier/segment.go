@@ -98,6 +98,7 @@ func (t *target) settle(ctx context.Context) error {
 	if len(t.called) == 0 {
 		return nil
 	}
+	slices.Sort(t.called)
 	called := slices.Compact(t.called)
 	t.called = nil
 	before, err := t.counters.read(ctx)

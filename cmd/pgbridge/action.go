@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/sql"
@@ -125,15 +126,24 @@ func verdictOn(all []named) error {
 	return nil
 }
 
-func (a *app) listNamed(ctx context.Context) error {
+// setUp connects to a database that is set up.
+func (a *app) setUp(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := a.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := loadDatabase(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+func (a *app) listNamed(ctx context.Context) error {
+	conn, err := a.setUp(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := loadDatabase(ctx, conn); err != nil {
-		return err
-	}
 	actions, err := sql.LoadActions(ctx, conn)
 	if err != nil {
 		return err
@@ -164,14 +174,11 @@ func (a *app) listNamed(ctx context.Context) error {
 }
 
 func (a *app) showNamed(ctx context.Context, name string) error {
-	conn, err := a.database(ctx)
+	conn, err := a.setUp(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := loadDatabase(ctx, conn); err != nil {
-		return err
-	}
 	one, err := sql.LoadAction(ctx, conn, name)
 	if errors.Is(err, sql.ErrNoAction) {
 		return usageError{fmt.Errorf("there is no action %q: pgbridge action list", name)}

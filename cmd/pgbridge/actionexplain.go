@@ -89,14 +89,11 @@ type judgment struct {
 }
 
 func (a *app) explain(ctx context.Context, c *change) error {
-	conn, err := a.database(ctx)
+	conn, err := a.setUp(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := loadDatabase(ctx, conn); err != nil {
-		return err
-	}
 	t, err := findTable(ctx, conn, c.table)
 	if err != nil {
 		return err
