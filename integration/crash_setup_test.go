@@ -132,9 +132,7 @@ func requireFounded(t testing.TB, writer *site, source *pgtest.DB, url string) {
 	source.Exec(t, small.sql)
 	published(t, source)
 	publishing.kill()
-	restored := pgtest.New(t)
-	newSite(t, restored, url).pgbridge(t, "restore", "--db-id", id)
-	pgtest.RequireEqual(t, pgtest.Dump(t, restored), pgtest.Dump(t, source))
+	requireRestore(t, pgtest.New(t), url, id, source)
 }
 
 // Join and restore die at every step, and go on where they were.

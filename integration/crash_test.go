@@ -242,9 +242,7 @@ func (p *pair) same(t testing.TB) {
 // restored requires that a copy restored from the archive equals the source.
 func (p *pair) restored(t testing.TB) {
 	t.Helper()
-	restored := p.source.Cluster.Database(t)
-	newSite(t, restored, p.url).pgbridge(t, "restore", "--db-id", p.id)
-	pgtest.RequireEqual(t, pgtest.Dump(t, restored), pgtest.Dump(t, p.source))
+	requireRestore(t, p.source.Cluster.Database(t), p.url, p.id, p.source)
 }
 
 // published waits until all that is committed at source has left its outbox,

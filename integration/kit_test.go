@@ -221,3 +221,11 @@ func (s *site) tryJoin(t testing.TB, id string) error {
 	}
 	return nil
 }
+
+// requireRestore restores id from an archive into db, and requires it to hold
+// what source holds.
+func requireRestore(t testing.TB, db *pgtest.DB, url, id string, source *pgtest.DB) {
+	t.Helper()
+	newSite(t, db, url).pgbridge(t, "restore", "--db-id", id)
+	pgtest.RequireEqual(t, pgtest.Dump(t, db), pgtest.Dump(t, source))
+}

@@ -86,9 +86,7 @@ func TestServersKilled(t *testing.T) {
 	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
 	publishing.kill()
 	following.kill()
-	restored := here.Database(t)
-	newSite(t, restored, url).pgbridge(t, "restore", "--db-id", id)
-	pgtest.RequireEqual(t, pgtest.Dump(t, restored), pgtest.Dump(t, source))
+	requireRestore(t, here.Database(t), url, id, source)
 }
 
 // freeAddress is where nobody listens.
@@ -132,9 +130,7 @@ func TestNodeKilledAndAway(t *testing.T) {
 	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
 	publishing.kill()
 	following.kill()
-	restored := pgtest.New(t)
-	newSite(t, restored, url).pgbridge(t, "restore", "--db-id", id)
-	pgtest.RequireEqual(t, pgtest.Dump(t, restored), pgtest.Dump(t, source))
+	requireRestore(t, pgtest.New(t), url, id, source)
 }
 
 // What only a person can decide ends run with exit code 3 and says what it is.
@@ -212,8 +208,7 @@ func TestNodeDiskFull(t *testing.T) {
 	published(t, source)
 	requireOneStart(t, publishing)
 	publishing.kill()
-	newSite(t, restored, url).pgbridge(t, "restore", "--db-id", id)
-	pgtest.RequireEqual(t, pgtest.Dump(t, restored), pgtest.Dump(t, source))
+	requireRestore(t, restored, url, id, source)
 }
 
 // smallDisk mounts a disk of a few megabytes.
