@@ -128,8 +128,8 @@ func (b *Body) EndCall() {
 	b.shape, b.acts, b.call = nil, 1, false
 }
 
-// Truncate appends a truncate to the open line. Truncates that follow each
-// other were one statement, or could have been.
+// Truncate appends a truncate, or a clear, to the open line. Truncates that
+// follow each other were one statement, or could have been.
 func (b *Body) Truncate(s *Shape) {
 	b.rows++
 	p := b.closeRun(b.buf)

@@ -31,6 +31,10 @@ func (p *shapeParser) shape(name string) (*Shape, error) {
 		return p.own(NewSequences())
 	case defineAction:
 		return p.own(NewDefine())
+	case schemaAction:
+		return p.own(NewSchema())
+	case markAction:
+		return p.own(NewMark())
 	}
 	parts, err := splitName(name)
 	if err != nil {
@@ -71,7 +75,7 @@ func (p *shapeParser) named(function Name) (*Shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rows.Op == Truncate || len(params) != rows.Width() {
+	if rows.Op == Truncate || rows.Op == Clear || len(params) != rows.Width() {
 		return nil, errors.New("want a parameter, or null, for each value of a row")
 	}
 	return NewMapped(rows, function, params), nil
@@ -96,6 +100,9 @@ func (p *shapeParser) rows(name []string) (*Shape, error) {
 		restart, cascade := p.optional(`,"restart":true`), p.optional(`,"cascade":true`)
 		p.literal("}")
 		return NewTruncate(table, restart, cascade), nil
+	case Clear:
+		p.literal("}")
+		return NewClear(table), nil
 	}
 	p.literal(`,"rows":[`)
 	return NewShape(op, table, key, set), nil
@@ -104,7 +111,7 @@ func (p *shapeParser) rows(name []string) (*Shape, error) {
 // splitAction takes the parts of a row action's name.
 func splitAction(parts []string) (Name, Op, error) {
 	if len(parts) == 3 {
-		for op := Insert; op <= Truncate; op++ {
+		for _, op := range []Op{Insert, Update, Delete, Truncate, Clear} {
 			if parts[2] == op.String() {
 				return Name{Schema: parts[0], Name: parts[1]}, op, nil
 			}

@@ -176,7 +176,7 @@ func (r *Reader) Action() bool {
 	switch s.Op {
 	case Call:
 		return r.effect()
-	case Truncate:
+	case Truncate, Clear:
 	default:
 		r.state, r.count, r.run = inRows, 0, s
 	}

@@ -14,10 +14,14 @@ const (
 	Sequences // floors for sequences, read at the source after the transactions before it
 	Define    // definitions of named actions
 	Call      // a call of a function; its row changes follow
+	Schema    // statements that changed the schema, where they stand among the rows
+	Clear     // all rows of one table go; what it holds then follows as inserts
+	Mark      // checkpoints that the writer has made
 )
 
 var opNames = [...]string{
 	Insert: "insert", Update: "update", Delete: "delete", Truncate: "truncate", Sequences: "sequences", Define: "define", Call: "call",
+	Schema: "schema", Clear: "clear", Mark: "checkpoint",
 }
 
 func (o Op) String() string { return opNames[o] }
@@ -30,6 +34,8 @@ func (o Op) Rows() bool { return o >= Insert && o <= Truncate }
 const (
 	sequencesAction = "pgbridge.sequences"
 	defineAction    = "pgbridge.define"
+	schemaAction    = "pgbridge.schema"
+	markAction      = "pgbridge.checkpoint"
 )
 
 // Shape is what the rows of a run have in common: table, operation, columns.
@@ -92,7 +98,7 @@ func NewDefine() *Shape { return NewShape(Define, Name{}, nil, []string{"action"
 func (s *Shape) appendColumns(b []byte) []byte {
 	key, set := s.Key, s.Set
 	switch s.Op {
-	case Insert, Sequences, Define:
+	case Insert, Sequences, Define, Schema, Mark:
 		b = appendColumns(b, `,"columns":`, set)
 	case Update:
 		b = appendColumns(b, `,"key":`, key)
@@ -135,6 +141,22 @@ func NewTruncate(table Name, restart, cascade bool) *Shape { //nolint:revive // 
 	return s
 }
 
+// NewClear makes the shape of a Clear. It has no rows.
+func NewClear(table Name) *Shape {
+	s := &Shape{Op: Clear, Table: table}
+	b := append([]byte(nil), `{"action":`...)
+	s.text = append(appendString(b, []byte(s.Action())), '}')
+	return s
+}
+
+// NewSchema makes the shape of a run of statements that changed the schema: rows
+// of the statement and of the settings of its session, a JSON object.
+func NewSchema() *Shape { return NewShape(Schema, Name{}, nil, []string{"statement", "settings"}) }
+
+// NewMark makes the shape of a run of checkpoints: rows of a checkpoint's number
+// and of the digest of its record.
+func NewMark() *Shape { return NewShape(Mark, Name{}, nil, []string{"number", "digest"}) }
+
 // NewSequences makes the shape of a run of sequence floors: rows of the
 // sequence's name (Name.String) and its last value.
 func NewSequences() *Shape { return NewShape(Sequences, Name{}, nil, []string{"sequence", "value"}) }
@@ -146,6 +168,10 @@ func (s *Shape) Action() string {
 		return sequencesAction
 	case s.Op == Define:
 		return defineAction
+	case s.Op == Schema:
+		return schemaAction
+	case s.Op == Mark:
+		return markAction
 	case s.Function != Name{}:
 		return s.Function.String()
 	}

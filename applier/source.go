@@ -128,7 +128,7 @@ func (s *source) find(ctx context.Context, first uint64) error {
 // take remembers where records are said to be.
 func (s *source) take(refs []archive.Ref) {
 	for _, r := range refs {
-		if r.DB != s.db || r.Writer != s.writer || r.Epoch != s.at.epoch || r.Seq < s.at.next() || len(s.known) > 100*archive.MaxWindow {
+		if r.DB != s.db || r.Writer != s.writer || r.Epoch != s.at.epoch || !r.Type.Chained() || r.Seq < s.at.next() || len(s.known) > 100*archive.MaxWindow {
 			continue
 		}
 		if s.forged.has(r.ID) || slices.Contains(s.known[r.Seq], r) {

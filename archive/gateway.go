@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgbridge/pgbridge/action"
 )
@@ -232,5 +233,13 @@ func (q Query) check() error {
 // matches tells whether ref claims to be what q asks for.
 func (q Query) matches(ref Ref) bool {
 	return ref.DB == q.DB && ref.Writer == q.Writer && ref.Epoch == q.Epoch && q.First <= ref.Seq && ref.Seq <= q.Last &&
-		(q.Type == "" || ref.Type == q.Type)
+		slices.Contains(q.types(), ref.Type)
+}
+
+// types are the types that q asks for.
+func (q Query) types() []Type {
+	if q.Type == "" {
+		return chainTypes
+	}
+	return []Type{q.Type}
 }

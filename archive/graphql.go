@@ -192,9 +192,11 @@ func tagFilter(q Query, first, last uint64) []filterTag {
 		{"Writer", []string{q.Writer.String()}},
 		{"Epoch", []string{strconv.FormatUint(uint64(q.Epoch), 10)}},
 	}
-	if q.Type != "" {
-		tags = append(tags, filterTag{"Type", []string{string(q.Type)}})
+	types := filterTag{name: "Type"}
+	for _, t := range q.types() {
+		types.values = append(types.values, string(t))
 	}
+	tags = append(tags, types)
 	if q.Action != "" {
 		tags = append(tags, filterTag{tagAction, []string{q.Action}})
 	}

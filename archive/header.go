@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -22,6 +23,13 @@ const (
 	TypeChunk      Type = "chunk"
 	TypeAck        Type = "ack"
 )
+
+// chainTypes are those of the records that make up a chain. Checkpoints and
+// chunks are beside it: each of the two is numbered for itself.
+var chainTypes = []Type{TypeGenesis, TypePolicy, TypeActions, TypeAck}
+
+// Chained tells whether records of the type are part of a writer's chain.
+func (t Type) Chained() bool { return slices.Contains(chainTypes, t) }
 
 func (t Type) valid() bool {
 	switch t {

@@ -20,7 +20,8 @@ type Ref struct {
 }
 
 // Query asks for the records of one writer in one epoch by explicit numbers,
-// First to Last inclusive, at most MaxWindow of them. An empty Type means any.
+// First to Last inclusive, at most MaxWindow of them. An empty Type means those
+// of a chain: all but checkpoints and chunks, which are numbered for themselves.
 //
 // With Action only those whose tags name that action are asked for. Others may be
 // in the answer; and of those that hold the action some may not be, for an item

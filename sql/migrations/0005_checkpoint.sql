@@ -1,0 +1,37 @@
+-- Checkpoints that this database has made, and how far what was restored from
+-- one is ahead of its chain.
+
+-- The digest of the schema that the next record is written against: that of the
+-- genesis, then moved by every statement that changes the schema. Of a database
+-- that was set up before, the genesis' (NULL).
+ALTER TABLE pgbridge.chain ADD COLUMN schema text CHECK (schema ~ '^[0-9a-f]{64}$');
+
+ALTER TABLE pgbridge.progress
+    ADD COLUMN schema text CHECK (schema ~ '^[0-9a-f]{64}$'), -- as in chain
+    ADD COLUMN skip   pg_lsn; -- transactions before this position came with a checkpoint
+
+CREATE TABLE pgbridge.checkpoint (
+    number     bigint PRIMARY KEY CHECK (number > 0), -- the record's seq
+    epoch      integer NOT NULL,
+    digest     text NOT NULL,
+    lsn        pg_lsn NOT NULL,
+    chain_seq  bigint NOT NULL,  -- of the chain, as the snapshot saw it
+    bytes      bigint NOT NULL,  -- of all its chunks, as stored
+    fresh      bigint NOT NULL,  -- of those that were new
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- What a chunk holds is found again by the hash of its content, so that no
+-- archive is sent it twice.
+CREATE TABLE pgbridge.chunk (
+    epoch      integer NOT NULL,
+    seq        bigint NOT NULL CHECK (seq > 0),
+    content    text NOT NULL, -- SHA-256 before compression
+    digest     text NOT NULL, -- of the record
+    row_count  bigint NOT NULL,
+    size       bigint NOT NULL,
+    bytes      bigint NOT NULL,
+    archives   text[] NOT NULL DEFAULT '{}', -- that have it for good
+    PRIMARY KEY (epoch, seq),
+    UNIQUE (epoch, content)
+);
