@@ -26,7 +26,11 @@ type Applier struct {
 	// ToEnd: return when the archives hold no later record, instead of waiting
 	// for one.
 	ToEnd bool
-	Ready func() // called once when the first writer's session is open; may be nil
+	// Until is where to stop, with everything before it committed; Run then returns
+	// nil after it has called Reached, if that is set. The zero value stops nowhere.
+	Until   Until
+	Reached func()
+	Ready   func() // called once when the first writer's session is open; may be nil
 	// Progress, when set, is called after every commit.
 	Progress func(Report)
 	Log      *slog.Logger // nil discards
@@ -84,7 +88,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		log: a.logger(), known: map[uint64][]archive.Ref{},
 	}
 	to := newTarget(conn, at, a.published())
-	to.rowsOnly = a.ToEnd
+	to.rowsOnly, to.until = a.ToEnd, a.Until
 	if to.decided, err = loadDecisions(ctx, conn, w); err != nil {
 		return err
 	}
@@ -97,7 +101,14 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	}
 	group.Go(func() error { return from.run(gctx) })
 	group.Go(func() error { return a.applyAll(gctx, to, records) })
-	return a.keep(ctx, quiet(group.Wait()))
+	err = group.Wait()
+	if errors.Is(err, errReached) {
+		if a.Reached != nil {
+			a.Reached()
+		}
+		return nil
+	}
+	return a.keep(ctx, quiet(err))
 }
 
 // published are the tables of the database.
@@ -137,6 +148,9 @@ func (a *Applier) applyAll(ctx context.Context, to *target, records <-chan opene
 		report.Progress = to.pos
 		if a.Progress != nil {
 			a.Progress(report)
+		}
+		if to.stopped {
+			return errReached
 		}
 	}
 }

@@ -97,7 +97,7 @@ func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis sql.Ge
 	}
 	h := record.Header
 	return sql.SaveProgress(ctx, tx, sql.Progress{
-		Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Complete: true, LSN: h.To,
+		Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Complete: true, LSN: h.To, Schema: h.Schema,
 	})
 }
 

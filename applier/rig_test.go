@@ -207,7 +207,7 @@ func (r *rig) record(txs ...tx) opened {
 		if x.part < 2 {
 			r.lsn += 16
 		}
-		b.Begin(action.Tx{LSN: r.lsn, Part: x.part, Copy: x.copy, Clock: action.Clock{Micros: int64(r.lsn)}})
+		b.Begin(action.Tx{LSN: r.lsn, At: int64(r.lsn), Part: x.part, Copy: x.copy, Clock: action.Clock{Micros: int64(r.lsn)}})
 		for _, d := range x.deeds {
 			d(&b)
 		}
@@ -218,7 +218,7 @@ func (r *rig) record(txs ...tx) opened {
 		b.End()
 	}
 	h := r.last
-	h.Seq, h.Prev, h.Txs = h.Seq+1, r.digest, b.Txs()
+	h.Seq, h.Prev, h.Txs, h.To = h.Seq+1, r.digest, b.Txs(), r.lsn+8
 	body := append([]byte(nil), b.Bytes()...)
 	r.last, r.digest = h, sha256.Sum256(append([]byte{byte(h.Seq)}, body...))
 	return opened{Record: archive.Record{Header: h, Digest: r.digest, Bytes: []byte("not looked at")}, body: body}

@@ -121,7 +121,7 @@ func (t *target) sequences(ctx context.Context) error {
 // exact replays records transaction by transaction, in the order of the source.
 func (t *target) exact(ctx context.Context, records []opened) error {
 	t.resetNets()
-	for i := range records {
+	for i := 0; i < len(records) && !t.stopped; i++ {
 		if err := t.exactRecord(ctx, &records[i]); err != nil {
 			return err
 		}
@@ -139,6 +139,9 @@ func (t *target) exactRecord(ctx context.Context, r *opened) error {
 	for ; t.reader.Tx(); n++ {
 		if n < skip {
 			continue
+		}
+		if stop, err := t.stop(r, n); stop || err != nil {
+			return err
 		}
 		if err := t.exactTx(ctx, r, n); err != nil {
 			if t.hopeless(ctx, err) {
@@ -162,7 +165,12 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 	}
 	t.byRows = t.rowsOnly || decision == UseRows || inParts(r, i, t.reader.Head())
 	start := t.reader
-	err := t.actions(ctx, t.exactRun)
+	var err error
+	if t.loaded() {
+		err = t.pass()
+	} else {
+		err = t.actions(ctx, t.exactRun)
+	}
 	if errors.Is(err, errRows) {
 		if err := t.again(ctx); err != nil {
 			return err

@@ -41,6 +41,8 @@ type target struct {
 	rowsOnly  bool // no function is called
 	byRows    bool // none in this transaction
 	decided   decisions
+	until     Until
+	stopped   bool // until is reached: nothing more is applied
 	// truncates are the tables of truncates that follow each other.
 	truncates []*action.Shape
 }
@@ -73,7 +75,7 @@ func (t *target) apply(ctx context.Context, records []opened) error {
 			return err
 		}
 	}
-	if len(records) == 0 {
+	if len(records) == 0 || t.stopped {
 		return nil
 	}
 	return t.group(ctx, records)
@@ -121,7 +123,7 @@ func (t *target) group(ctx context.Context, records []opened) error {
 	} else if _, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT pgbridge"); err != nil {
 		return fmt.Errorf("undo group: %w", err)
 	}
-	t.pos, t.at = pos, at
+	t.pos, t.at, t.stopped = pos, at, false
 	t.functions.forget() // what the group defined
 	return t.exact(ctx, records)
 }
@@ -137,7 +139,7 @@ func (t *target) fast(ctx context.Context, records []opened, continued bool) err
 		return fmt.Errorf("begin group: %w", err)
 	}
 	more := false
-	for i := range records {
+	for i := 0; i < len(records) && !t.stopped; i++ {
 		var err error
 		if more, err = t.collect(ctx, &records[i]); err != nil {
 			return err
@@ -169,8 +171,10 @@ func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) 
 		if n < skip {
 			continue
 		}
-		t.byRows = t.rowsOnly || inParts(r, n, t.reader.Head())
-		if err := t.actions(ctx, t.collectRun); err != nil {
+		if stop, err := t.stop(r, n); stop || err != nil {
+			return false, err
+		}
+		if err := t.collectTx(ctx, r, n); err != nil {
 			return false, err
 		}
 		if more = t.reader.More(); !more {
@@ -178,6 +182,15 @@ func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) 
 		}
 	}
 	return more, t.ended(r, n)
+}
+
+// collectTx takes the actions of transaction n of r into the nets.
+func (t *target) collectTx(ctx context.Context, r *opened, n int) error {
+	if t.loaded() {
+		return t.pass()
+	}
+	t.byRows = t.rowsOnly || inParts(r, n, t.reader.Head())
+	return t.actions(ctx, t.collectRun)
 }
 
 // ended checks that r was read to its end, n transactions of it.
@@ -205,6 +218,9 @@ func (t *target) applied(r *opened, n int) {
 	head := t.reader.Head()
 	t.pos.Epoch, t.pos.Seq, t.pos.Digest = r.Header.Epoch, r.Header.Seq, r.Digest
 	t.pos.Txs, t.pos.Complete, t.pos.LSN, t.pos.Clock = n, n == r.Header.Txs, head.LSN, head.Clock
+	if t.pos.Complete && r.Header.To >= t.pos.Skip {
+		t.pos.Skip = 0 // positions only grow
+	}
 }
 
 // actions does the actions of the reader's transaction; rows does a run of rows.
@@ -248,7 +264,7 @@ func (t *target) act(ctx context.Context, s *action.Shape, rows func(context.Con
 		return err
 	}
 	switch s.Op {
-	case action.Call: // its rows follow
+	case action.Call, action.Mark: // rows of a call follow; a mark is for readers of the chain
 		return nil
 	case action.Sequences:
 		return t.sequences(ctx)

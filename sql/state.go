@@ -102,18 +102,24 @@ func orDefault(name string) string {
 
 // Progress is how far one writer has been applied here.
 type Progress struct {
-	Writer    action.Writer
-	Epoch     uint32
-	Seq       uint64        // last record of which something was applied
-	Digest    action.Digest // of that record
-	Txs       int           // how many of its transactions
-	Complete  bool          // all of them
-	LSN       action.LSN    // commit position of the last transaction, at its writer
-	Clock     action.Clock
+	Writer   action.Writer
+	Epoch    uint32
+	Seq      uint64        // last record of which something was applied
+	Digest   action.Digest // of that record
+	Txs      int           // how many of its transactions
+	Complete bool          // all of them
+	LSN      action.LSN    // commit position of the last transaction, at its writer
+	Clock    action.Clock
+	// Schema is the digest of the schema that the next change is written against;
+	// zero where it is not known, in a database that was set up long ago.
+	Schema action.Digest
+	// Skip: transactions whose position is before it came with a checkpoint. Zero:
+	// none.
+	Skip      action.LSN
 	AppliedAt time.Time // set by the database
 }
 
-const progressColumns = `SELECT writer, epoch, seq, digest, txs, complete, lsn::text, clock, applied_at FROM pgbridge.progress`
+const progressColumns = `SELECT writer, epoch, seq, digest, txs, complete, lsn::text, clock, coalesce(schema, ''), coalesce(skip::text, '0/0'), applied_at FROM pgbridge.progress`
 
 // LoadProgress returns the row of one writer; found is false where nothing of it
 // was ever applied.
@@ -144,11 +150,11 @@ func ListProgress(ctx context.Context, q Querier) ([]Progress, error) {
 
 func scanProgress(row pgx.CollectableRow) (Progress, error) {
 	var (
-		p                          Progress
-		writer, digest, lsn, clock string
-		epoch, seq                 int64
+		p                                        Progress
+		writer, digest, lsn, clock, schema, skip string
+		epoch, seq                               int64
 	)
-	err := row.Scan(&writer, &epoch, &seq, &digest, &p.Txs, &p.Complete, &lsn, &clock, &p.AppliedAt)
+	err := row.Scan(&writer, &epoch, &seq, &digest, &p.Txs, &p.Complete, &lsn, &clock, &schema, &skip, &p.AppliedAt)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -159,7 +165,15 @@ func scanProgress(row pgx.CollectableRow) (Progress, error) {
 	if p.Digest, err = action.ParseDigest(digest); err != nil {
 		return Progress{}, fmt.Errorf("digest: %w", err)
 	}
+	if schema != "" {
+		if p.Schema, err = action.ParseDigest(schema); err != nil {
+			return Progress{}, fmt.Errorf("schema: %w", err)
+		}
+	}
 	if p.LSN, err = action.ParseLSN(lsn); err != nil {
+		return Progress{}, err
+	}
+	if p.Skip, err = action.ParseLSN(skip); err != nil {
 		return Progress{}, err
 	}
 	p.Clock, err = action.ParseClock(clock)
@@ -170,11 +184,15 @@ func scanProgress(row pgx.CollectableRow) (Progress, error) {
 // it in the transaction that applies: that is what makes a crash repeat nothing
 // and skip nothing.
 func SaveProgress(ctx context.Context, q Querier, p Progress) error {
-	const query = `INSERT INTO pgbridge.progress AS p (writer, epoch, seq, digest, txs, complete, lsn, clock)
-		VALUES ($1, $2, $3, $4, $5, $6, $7::text::pg_lsn, $8)
-		ON CONFLICT (writer) DO UPDATE SET (epoch, seq, digest, txs, complete, lsn, clock, applied_at) =
-			(excluded.epoch, excluded.seq, excluded.digest, excluded.txs, excluded.complete, excluded.lsn, excluded.clock, excluded.applied_at)`
+	const query = `INSERT INTO pgbridge.progress AS p (writer, epoch, seq, digest, txs, complete, lsn, clock, schema, skip)
+		VALUES ($1, $2, $3, $4, $5, $6, $7::text::pg_lsn, $8, nullif($9, ''), nullif($10, '0/0')::text::pg_lsn)
+		ON CONFLICT (writer) DO UPDATE SET (epoch, seq, digest, txs, complete, lsn, clock, schema, skip, applied_at) = (excluded.epoch, excluded.seq,
+			excluded.digest, excluded.txs, excluded.complete, excluded.lsn, excluded.clock, excluded.schema, excluded.skip, excluded.applied_at)`
+	schema := ""
+	if !p.Schema.IsZero() {
+		schema = p.Schema.String()
+	}
 	_, err := q.Exec(ctx, query, p.Writer.String(), int64(p.Epoch), int64(p.Seq), p.Digest.String(), p.Txs, p.Complete,
-		p.LSN.String(), p.Clock.String())
+		p.LSN.String(), p.Clock.String(), schema, p.Skip.String())
 	return wrapUnlessNil("write progress of "+p.Writer.String(), err)
 }

@@ -47,9 +47,11 @@ func TestProgress(t *testing.T) {
 	first := Progress{
 		Writer: writer, Epoch: 1, Seq: 1 << 40, Digest: action.Digest{9}, Txs: 3, Complete: false,
 		LSN: 0x16B374D848FF, Clock: action.Clock{Micros: 1_700_000_000_000_001, Counter: 7},
+		Schema: action.Digest{5}, Skip: 0x16B374D848FF,
 	}
 	second := first
 	second.Epoch, second.Seq, second.Txs, second.Complete = 2, 1, 0, true
+	second.Schema, second.Skip = action.Digest{}, 0
 	for _, want := range []Progress{first, second} {
 		if err := SaveProgress(t.Context(), conn, want); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,149 @@
+package applier
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+func TestUntilStops(t *testing.T) {
+	w := action.Writer{1}
+	at := func(p Place) Until { p.Writer = w; return Until{Place: p} }
+	for _, c := range []struct {
+		name  string
+		until Until
+		n     int
+		tx    action.Tx
+		want  bool
+	}{
+		{"nothing stops", Until{}, 3, action.Tx{Part: 1, LSN: 1 << 40, At: 1 << 40}, false},
+		{"time: at it", Until{Time: time.UnixMicro(100)}, 0, action.Tx{Part: 1, At: 100}, false},
+		{"time: after it", Until{Time: time.UnixMicro(100)}, 0, action.Tx{Part: 1, At: 101}, true},
+		{"position: before it", Until{Before: 16}, 0, action.Tx{Part: 1, LSN: 15}, false},
+		{"position: at it", Until{Before: 16}, 0, action.Tx{Part: 1, LSN: 16}, true},
+		{"a part is never cut off", Until{Before: 16}, 0, action.Tx{Part: 2, LSN: 17}, false},
+		{"record: the last of it", at(Place{Epoch: 2, Seq: 7, Tx: WholeRecord}), 9, action.Tx{Part: 1}, false},
+		{"record: the one after", at(Place{Epoch: 2, Seq: 6, Tx: WholeRecord}), 0, action.Tx{Part: 1}, true},
+		{"record: one before", at(Place{Epoch: 2, Seq: 8, Tx: 0}), 1, action.Tx{Part: 1}, false},
+		{"record: an epoch before", at(Place{Epoch: 3, Seq: 1, Tx: 0}), 1, action.Tx{Part: 1}, false},
+		{"record: an epoch after", at(Place{Epoch: 1, Seq: 9, Tx: 0}), 0, action.Tx{Part: 1}, true},
+		{"transaction: it", at(Place{Epoch: 2, Seq: 7, Tx: 1}), 1, action.Tx{Part: 1}, false},
+		{"transaction: the one after", at(Place{Epoch: 2, Seq: 7, Tx: 1}), 2, action.Tx{Part: 1}, true},
+		{"another writer's", Until{Place: Place{Writer: action.Writer{2}, Epoch: 1, Seq: 1}}, 2, action.Tx{Part: 1}, false},
+		{"the first of two", Until{Time: time.UnixMicro(100), Before: 16}, 0, action.Tx{Part: 1, At: 50, LSN: 20}, true},
+	} {
+		h := archive.Header{Writer: w, Epoch: 2, Seq: 7}
+		if got := c.until.stops(&h, c.n, c.tx); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestApplyUntil(t *testing.T) {
+	g := newGround(t)
+	// Positions and times are 16, 32, 48 and so on.
+	for _, c := range []struct {
+		name  string
+		until Until
+		slow  bool // a row that makes the group be replayed one by one
+		want  string
+		txs   int // of record 3 that are applied
+	}{
+		{"inside of a record", Until{Before: 48}, false, "(1) (2)", 0},
+		{"by time", Until{Time: time.UnixMicro(50)}, false, "(1) (2) (3)", 1},
+		{"transaction by transaction", Until{Before: 64}, true, "(1) (2) (3)", 1},
+		{"between records", Until{Before: 32}, false, "(1)", 0},
+		{"nowhere", Until{Before: 1000}, false, "(1) (2) (3) (4)", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := g.rig(t, "CREATE TABLE t (id int PRIMARY KEY)")
+			row := func(id int) tx { return does(insert("t", []string{"id"}, id)) }
+			to := r.target(t)
+			to.until = c.until
+			records := []opened{r.record(row(1), row(2)), r.record(row(3), row(4))}
+			if c.slow {
+				to.decided = decisions{place{1, 2, 7}: UseRows}
+			}
+			if err := to.apply(t.Context(), records); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.rows(t, "SELECT id FROM work.t ORDER BY id"); got != c.want {
+				t.Errorf("rows: got %s, want %s", got, c.want)
+			}
+			// What was not applied is applied by the next start.
+			rest := []opened{records[0], records[1]}
+			if p := r.progress(t); p.Complete {
+				rest = rest[p.Seq-1:]
+			} else {
+				rest = rest[p.Seq-2:]
+			}
+			if err := r.target(t).apply(t.Context(), rest); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := r.rows(t, "SELECT id FROM work.t ORDER BY id"), "(1) (2) (3) (4)"; got != want {
+				t.Errorf("rows in the end: got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestApplyUntilTooEarly(t *testing.T) {
+	r := newRig(t, "CREATE TABLE t (id int PRIMARY KEY)")
+	to := r.target(t)
+	to.until = Until{Before: 1}
+	err := to.apply(t.Context(), []opened{r.record(does(insert("t", []string{"id"}, 1)).copied())})
+	if !errors.Is(err, ErrTooEarly) {
+		t.Errorf("got %v, want ErrTooEarly", err)
+	}
+}
+
+// TestApplySkip: what came with a checkpoint is passed over, also in parts, and
+// the progress moves.
+func TestApplySkip(t *testing.T) {
+	g := newGround(t)
+	for _, c := range []struct {
+		name string
+		slow bool
+	}{{"as a group", false}, {"transaction by transaction", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := g.rig(t, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)")
+			row := func(id int) tx { return does(insert("t", []string{"id"}, id)) }
+			p := r.progress(t)
+			p.Skip = 48 // positions are 16, 32, 48, 64
+			if err := sql.SaveProgress(t.Context(), r.connect(t), p); err != nil {
+				t.Fatal(err)
+			}
+			to := r.target(t)
+			if c.slow {
+				to.decided = decisions{place{1, 2, 7}: UseRows, place{1, 3, 7}: UseRows, place{1, 4, 7}: UseRows}
+			}
+			steps := []struct {
+				record opened
+				want   string
+				skip   action.LSN
+			}{
+				{r.record(row(1), row(2).goesOn()), "(1) (2) (3)", 48},
+				{r.record(row(3).continues(2)), "(1) (2) (3)", 48},
+				{r.record(row(4), row(5)), "(1) (2) (3) (4) (5)", 0},
+			}
+			for i, s := range steps {
+				if err := to.apply(t.Context(), []opened{s.record}); err != nil {
+					t.Fatalf("record %d: %v", i, err)
+				}
+				if to.pos.Skip != s.skip {
+					t.Errorf("after record %d: skip is %s, want %s", i, to.pos.Skip, s.skip)
+				}
+				if got := r.rows(t, "SELECT id FROM work.t ORDER BY id"); got != s.want {
+					t.Errorf("after record %d: got %s, want %s", i, got, s.want)
+				}
+			}
+			if got := r.progress(t); got.Skip != 0 || got.Seq != 4 || !got.Complete {
+				t.Errorf("progress: got %+v, want record 4, complete, nothing to skip", got)
+			}
+		})
+	}
+}
