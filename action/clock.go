@@ -39,6 +39,15 @@ func (c Clock) AppendTo(b []byte) []byte {
 
 func (c Clock) String() string { return string(c.AppendTo(nil)) }
 
+// MarshalText makes the String form the JSON form.
+func (c Clock) MarshalText() ([]byte, error) { return c.AppendTo(nil), nil }
+
+// UnmarshalText reads the String form.
+func (c *Clock) UnmarshalText(b []byte) (err error) {
+	*c, err = ParseClock(string(b))
+	return err
+}
+
 // ParseClock reads the written form.
 func ParseClock(s string) (Clock, error) {
 	micros, counter, _ := strings.Cut(s, ".")

@@ -34,30 +34,31 @@ type builder struct {
 	marks  marks
 	naming *naming
 
-	body    action.Body
-	shapes  map[*action.Shape]struct{}
-	last    *action.Shape
-	to      action.LSN
-	clock   action.Clock
-	at      int64
-	tx      action.Tx
-	open    bool // the line of tx is begun
-	rows    int64
-	skip    int64        // changes of tx that are in the chain already
-	restart bool         // as in batch
-	dropped bool         // tx is in the chain already, or is an echo
-	depth   int          // of calls in calls
-	inCall  bool         // the outermost of them is open in the body
-	defined []definition // by tx, in force when it commits
-	renamed bool         // definitions have changed since the last batch
-	forged  int64        // as in batch
+	body        action.Body
+	shapes      map[*action.Shape]struct{}
+	last        *action.Shape
+	to          action.LSN
+	clock       action.Clock
+	at          int64
+	tx          action.Tx
+	open        bool // the line of tx is begun
+	rows        int64
+	skip        int64          // changes of tx that are in the chain already
+	restart     bool           // as in batch
+	dropped     bool           // tx is in the chain already, or is an echo
+	depth       int            // of calls in calls
+	inCall      bool           // the outermost of them is open in the body
+	defined     []definition   // by tx, in force when it commits
+	checkpoints []checkpointed // made by tx
+	renamed     bool           // definitions have changed since the last batch
+	forged      int64          // as in batch
 }
 
 // begin takes the head of the next transaction. part is what the chain has of
 // a transaction that was cut.
 func (b *builder) begin(tx action.Tx, done bool, part Part) { //nolint:revive // done is a fact, not a mode
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
-	b.tx.Part, b.depth, b.inCall, b.defined = 1, 0, false, nil
+	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints = 1, 0, false, nil, nil
 	if part.LSN == tx.LSN && part.Parts > 0 {
 		b.skip, b.tx.Part, b.tx.Clock = part.Rows, part.Parts+1, b.clock
 	}
@@ -120,6 +121,8 @@ func (b *builder) message(content []byte) error {
 		b.endCall()
 	case markDefine:
 		return b.define(payload)
+	case markCheckpoint:
+		return b.noteCheckpoint(payload)
 	default:
 		return fmt.Errorf("mark of kind %q is not known to this pgbridge: update it", kind)
 	}
@@ -211,6 +214,7 @@ func (b *builder) commit(end action.LSN) error {
 		}
 		b.renamed = true
 	}
+	b.writeCheckpoints()
 	if !b.dropped && b.tx.Part > 1 {
 		b.openLine() // the last part ends the transaction, even without a change of its own
 	}

@@ -12,9 +12,10 @@ const markPrefix = "pgbridge"
 
 // The kinds of marks.
 const (
-	markCall   = 'c' // a call begins
-	markEnd    = 'e' // it ends
-	markDefine = 'd' // an action was defined, or dropped
+	markCall       = 'c' // a call begins
+	markEnd        = 'e' // it ends
+	markDefine     = 'd' // an action was defined, or dropped
+	markCheckpoint = 'k' // a checkpoint was made
 )
 
 // marks tells true marks from forged ones. Any role that can log in may write a

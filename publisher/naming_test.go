@@ -58,6 +58,11 @@ func TestNaming(t *testing.T) {
 			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[]}`,
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
 		}},
+		{"a checkpoint is named at the end, whatever it stands in", "begin checkpoint row end row", []string{
+			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}]}`,
+			`{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`,
+			`{"action":"pgbridge.checkpoint","columns":["number","digest"],"rows":[["7","abc"]]}]}`,
+		}},
 		{"a huge call is cut", "begin row cut row end row", []string{
 			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}]}`,
 			`],"more":true}`, `"part":2`,
@@ -110,6 +115,8 @@ func publish(t *testing.T, script, define string) (body string) {
 				err = b.message(mark("s", define))
 			case "drop":
 				err = b.message(mark("s", `d["app.add_post",null]`))
+			case "checkpoint":
+				err = b.message(mark("s", `k["7","abc"]`))
 			case "cut":
 				body += string(b.cut(nil).body)
 			}
