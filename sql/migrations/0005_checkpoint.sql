@@ -18,6 +18,7 @@ CREATE TABLE pgbridge.checkpoint (
     chain_seq  bigint NOT NULL,  -- of the chain, as the snapshot saw it
     bytes      bigint NOT NULL,  -- of all its chunks, as stored
     fresh      bigint NOT NULL,  -- of those that were new
+    item       bytea,            -- the record, wrapped, until every archive has it
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
