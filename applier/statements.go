@@ -167,7 +167,7 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 	start := t.reader
 	var err error
 	if t.loaded() {
-		err = t.pass()
+		err = t.pass(ctx)
 	} else {
 		err = t.actions(ctx, t.exactRun)
 	}

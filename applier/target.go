@@ -187,7 +187,7 @@ func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) 
 // collectTx takes the actions of transaction n of r into the nets.
 func (t *target) collectTx(ctx context.Context, r *opened, n int) error {
 	if t.loaded() {
-		return t.pass()
+		return t.pass(ctx)
 	}
 	t.byRows = t.rowsOnly || inParts(r, n, t.reader.Head())
 	return t.actions(ctx, t.collectRun)

@@ -1,6 +1,7 @@
 package applier
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -88,13 +89,20 @@ func (t *target) stop(r *opened, n int) (bool, error) {
 // loaded tells whether the reader's transaction came with a checkpoint.
 func (t *target) loaded() bool { return t.reader.Head().LSN < t.pos.Skip }
 
-// pass reads over a transaction that came with a checkpoint.
-func (t *target) pass() error {
+// pass reads over a transaction that came with a checkpoint. How far sequences
+// were counts all the same: it was read later than the position says, and is not
+// told again.
+func (t *target) pass(ctx context.Context) error {
 	for t.reader.Action() {
-		if t.reader.Shape().Op == action.Schema {
-			if err := t.passSchema(); err != nil {
-				return err
-			}
+		var err error
+		switch t.reader.Shape().Op {
+		case action.Schema:
+			err = t.passSchema()
+		case action.Sequences:
+			err = t.sequences(ctx)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return t.reader.Err()
