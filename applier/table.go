@@ -72,15 +72,17 @@ const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.a
 	FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum`
 
 // keyQuery leaves out a deferrable key: with session_replication_role = replica
-// nothing keeps two rows from having it for a while. The operator is the one
-// that the index knows as equality; types of extensions have their own.
+// nothing keeps two rows from having it for a while; and one with a generated
+// column, which no record has. The operator is the one that the index knows as
+// equality; types of extensions have their own.
 const keyQuery = `SELECT a.attname, coalesce((
 		SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM pg_amop m JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
 		WHERE m.amopfamily = c.opcfamily AND m.amopmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') AND m.amopstrategy = 3
 			AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype), '=')
 	FROM pg_index i, unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY k (attnum, class, n), pg_attribute a, pg_opclass c
-	WHERE i.indexrelid = (SELECT indexrelid FROM pg_index WHERE indrelid = $1 AND (indisprimary OR indisreplident) AND indisvalid AND indimmediate
-			ORDER BY indisreplident DESC LIMIT 1)
+	WHERE i.indexrelid = (SELECT x.indexrelid FROM pg_index x WHERE x.indrelid = $1 AND (x.indisprimary OR x.indisreplident) AND x.indisvalid AND x.indimmediate
+				AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = x.indrelid AND g.attnum = ANY ((x.indkey::int2[])[:x.indnkeyatts - 1]) AND g.attgenerated <> '')
+			ORDER BY x.indisreplident DESC LIMIT 1)
 		AND k.n <= i.indnkeyatts AND a.attrelid = i.indrelid AND a.attnum = k.attnum AND c.oid = k.class ORDER BY k.n`
 
 func (ts *tables) get(ctx context.Context, name action.Name) (*table, error) {

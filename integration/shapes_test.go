@@ -132,6 +132,12 @@ func TestGeneratedColumns(t *testing.T) {
 			`DELETE FROM area WHERE id = 4; DELETE FROM second WHERE id = 6`,
 		},
 	}, {
+		name: "stored in the primary key", until: 17,
+		before: `CREATE TABLE item (a int, b int GENERATED ALWAYS AS (a * 2) STORED, note text, PRIMARY KEY (a, b)); ALTER TABLE item REPLICA IDENTITY FULL; INSERT INTO item (a, note) SELECT n, 'old' FROM generate_series(1, 5) n`,
+		changes: []string{
+			`INSERT INTO item (a, note) VALUES (9, 'new')`, `UPDATE item SET note = 'changed' WHERE a = 1`, `UPDATE item SET a = 7 WHERE a = 2`, `DELETE FROM item WHERE b = 6`, `UPDATE item SET a = a + 100`,
+		},
+	}, {
 		name: "stored without a key", until: 17, // from 18 on check refuses it
 		before: `CREATE TABLE keyless (note text, s text GENERATED ALWAYS AS (note || '!') STORED); ALTER TABLE keyless REPLICA IDENTITY FULL; INSERT INTO keyless VALUES ('a'), ('a'), (NULL)`,
 		changes: []string{

@@ -84,6 +84,9 @@ func assessGenerated(t Table, major int) (found []Finding) {
 			continue
 		case slices.Contains(t.Key, c.Name):
 			f.Problem, f.Fix = "its replica identity has the generated column "+c.Name+", which is not published", "ALTER TABLE "+t.Name.SQL()+" REPLICA IDENTITY USING INDEX, with one of other columns"
+			if major < 18 {
+				f.Fix = alterIdentity(t.Name, IdentityFull)
+			}
 		case t.Identity == IdentityFull && major >= 18:
 			f.Problem, f.Fix = "column "+c.Name+" is generated, and the replica identity is FULL: published, the table would refuse UPDATE and DELETE", "give it a primary key, and "+alterIdentity(t.Name, IdentityDefault)
 		default:

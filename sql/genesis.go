@@ -66,13 +66,19 @@ func NewGenesis(name string, owner action.Writer, server Server, tables []Table,
 			}
 		}
 		key := t.Key
-		if len(key) == 0 && t.Identity == IdentityFull {
+		if len(key) == 0 && t.Identity == IdentityFull && isSubset(t.PrimaryKey, t.Stored()) {
 			key = t.PrimaryKey
 		}
 		g.Tables = append(g.Tables, GenesisTable{t.Name, columns, t.Identity, append([]string{}, key...)})
 	}
 	slices.SortFunc(g.Tables, func(a, b GenesisTable) int { return compareNames(a.Name, b.Name) })
 	return g
+}
+
+// isSubset tells whether all of a are in b: a primary key may have generated
+// columns, which are not published.
+func isSubset(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
 }
 
 func compareNames(a, b action.Name) int {
