@@ -91,7 +91,7 @@ func (t *target) loaded() bool { return t.reader.Head().LSN < t.pos.Skip }
 
 // pass reads over a transaction that came with a checkpoint. How far sequences
 // were counts all the same: it was read later than the position says, and is not
-// told again.
+// told again. So do definitions: a checkpoint has those of the records before.
 func (t *target) pass(ctx context.Context) error {
 	for t.reader.Action() {
 		var err error
@@ -100,6 +100,8 @@ func (t *target) pass(ctx context.Context) error {
 			err = t.passSchema()
 		case action.Sequences:
 			err = t.sequences(ctx)
+		case action.Define:
+			err = t.define(ctx)
 		}
 		if err != nil {
 			return err
