@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -194,6 +195,28 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// damagedDir holds what SetAside took out of the way. Nothing reads it.
+const damagedDir = "damaged"
+
+// SetAside moves the file of an item out of the way, to be looked at by a
+// person: it is found no more, and an item of the same id can be put in its
+// place. It returns where the file is now. Nothing is ever overwritten.
+func (f *Folder) SetAside(ctx context.Context, id string) (string, error) {
+	path, err := f.locate(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("set aside item %s of %s: %w", id, f.Name(), err)
+	}
+	if err := os.Mkdir(filepath.Join(f.Dir, damagedDir), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("set aside %s: %w", path, f.explain(err))
+	}
+	aside := filepath.Join(damagedDir, filepath.Base(path)+"."+rand.Text()[:8])
+	if err := os.Rename(filepath.Join(f.Dir, path), filepath.Join(f.Dir, aside)); err != nil {
+		return "", fmt.Errorf("set aside %s: %w", path, f.explain(err))
+	}
+	f.forget(id)
+	return filepath.Join(f.Dir, aside), nil
 }
 
 // removeStale removes what writes that were interrupted long ago left in tmp.

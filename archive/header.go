@@ -31,6 +31,15 @@ var chainTypes = []Type{TypeGenesis, TypePolicy, TypeActions, TypeAck}
 // Chained tells whether records of the type are part of a writer's chain.
 func (t Type) Chained() bool { return slices.Contains(chainTypes, t) }
 
+// series names what records of the type are numbered with: it is empty for those
+// of a chain, and where the type is not known.
+func (t Type) series() Type {
+	if t.Chained() {
+		return ""
+	}
+	return t
+}
+
 func (t Type) valid() bool {
 	switch t {
 	case TypeGenesis, TypePolicy, TypeActions, TypeCheckpoint, TypeChunk, TypeAck:

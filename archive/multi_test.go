@@ -431,6 +431,22 @@ func TestFetchFromOthers(t *testing.T) {
 	}
 }
 
+// A record of the chain is not a chunk of the same number, whatever the index says.
+func TestFetchOfAnotherSeries(t *testing.T) {
+	item := storetest.NewChain(t, "fetch").Next(t, archive.TypeActions, nil)
+	ref := refOf(t, item)
+	m := &archive.Multi{Members: []archive.Finder{&member{data: map[string][]byte{ref.ID: item.Data}}}}
+	for _, test := range []struct {
+		claimed archive.Type
+		forged  bool
+	}{{archive.TypeActions, false}, {archive.TypeAck, false}, {archive.TypeChunk, true}, {archive.TypeCheckpoint, true}} {
+		ref.Type = test.claimed
+		if _, err := m.Fetch(t.Context(), ref); errors.Is(err, archive.ErrForged) != test.forged {
+			t.Errorf("Fetch of actions listed as %s: got %v, want forged %v", test.claimed, err, test.forged)
+		}
+	}
+}
+
 func TestMultiWatchNobody(t *testing.T) {
 	m := &archive.Multi{Members: []archive.Finder{&member{}}}
 	if err := m.Watch(t.Context(), action.Digest{}, func() {}, func(archive.Ref) {}); !errors.Is(err, archive.ErrNoFeed) {

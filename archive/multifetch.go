@@ -10,13 +10,14 @@ import (
 const maxCopies = 32
 
 // Fetch returns the record that ref is about: signed by ref.Writer, of ref.DB,
-// with ref.Epoch and ref.Seq. A member that serves anything else under ref.ID
+// with ref.Epoch and ref.Seq in the series that ref.Type belongs to: the chain,
+// the checkpoints or the chunks. A member that serves anything else under ref.ID
 // is logged and the next one is asked; when none has it, other items that
 // claim to be this record are tried, maxCopies of them.
 //
-// ref.Digest and ref.Type are hearsay and not compared. Two records of one
-// number with different digests, both opened, are a fork: the caller sees it,
-// no archive can make it up.
+// ref.Digest is hearsay and not compared, nor which of a chain's types it is.
+// Two records of one number with different digests, both opened, are a fork: the
+// caller sees it, no archive can make it up.
 //
 // An error is about ref.ID. It wraps ErrNotFound when no member has it, and
 // ErrForged when those that have it have something else; not when a member
@@ -37,13 +38,13 @@ func (m *Multi) Fetch(ctx context.Context, ref Ref) (Record, error) {
 
 // fetchOne is Fetch for the one item ref.ID.
 func (m *Multi) fetchOne(ctx context.Context, ref Ref) (Record, error) {
-	return inTurn(ctx, m, func(ctx context.Context, f Finder) (Record, error) { return fetchFrom(ctx, f, ref) })
+	return inTurn(ctx, m, func(ctx context.Context, f Finder) (Record, error) { return Fetch(ctx, f, ref) })
 }
 
 // copies are the other items that claim to be the record, those with its
 // digest first. Among them chance decides: a stranger could choose ids.
 func (m *Multi) copies(ctx context.Context, ref Ref) []Ref {
-	all, err := m.Find(ctx, Query{DB: ref.DB, Writer: ref.Writer, Epoch: ref.Epoch, First: ref.Seq, Last: ref.Seq})
+	all, err := m.Find(ctx, Query{DB: ref.DB, Writer: ref.Writer, Epoch: ref.Epoch, First: ref.Seq, Last: ref.Seq, Type: ref.Type.series()})
 	if err != nil {
 		return nil // logged, member by member
 	}
@@ -70,7 +71,9 @@ type headFetcher interface {
 	fetch(ctx context.Context, id string, accept func(*Record) error) ([]byte, error)
 }
 
-func fetchFrom(ctx context.Context, f Finder, ref Ref) (Record, error) {
+// Fetch is Multi.Fetch for one archive and the one item ref.ID: an error wraps
+// ErrNotFound or ErrForged, or says why the archive could not be read.
+func Fetch(ctx context.Context, f Finder, ref Ref) (Record, error) {
 	var raw []byte
 	var err error
 	if h, ok := f.(headFetcher); ok {
@@ -94,8 +97,8 @@ func fetchFrom(ctx context.Context, f Finder, ref Ref) (Record, error) {
 // check refuses a record that is not the one ref is about.
 func (r Ref) check(record *Record) error {
 	h := &record.Header
-	if record.DB() != r.DB || h.Writer != r.Writer || h.Epoch != r.Epoch || h.Seq != r.Seq {
-		return fmt.Errorf("it holds record %d of epoch %d by %s in %s, not the one asked for", h.Seq, h.Epoch, h.Writer, record.DB())
+	if record.DB() != r.DB || h.Writer != r.Writer || h.Epoch != r.Epoch || h.Seq != r.Seq || h.Type.series() != r.Type.series() {
+		return fmt.Errorf("it holds %s %d of epoch %d by %s in %s, not what was asked for", h.Type, h.Seq, h.Epoch, h.Writer, record.DB())
 	}
 	return nil
 }
