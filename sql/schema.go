@@ -48,7 +48,7 @@ const accessMethod = "SET default_table_access_method = "
 // statements, in pg_dump's order, each with ";\n" and an empty line after it.
 // Versions, comments and the tokens of \restrict are not in it.
 func schemaText(dump string) (string, error) {
-	statements, err := splitStatements(stripRestrict(dump))
+	statements, err := SplitStatements(stripRestrict(dump))
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +100,7 @@ func stripRestrict(dump string) string {
 // (Connect). Objects belong to the session's role; those that exist already are
 // an error, but for extensions and the schema public.
 func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
-	statements, err := splitStatements(text)
+	statements, err := SplitStatements(text)
 	if err != nil {
 		return fmt.Errorf("load schema: %w", err)
 	}

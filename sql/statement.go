@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// splitStatements returns the statements of an SQL text as psql would send them,
+// SplitStatements returns the statements of an SQL text as psql would send them,
 // without their semicolons and without the white space and the comments between
 // them. It knows quotes, dollar quotes, nested comments, parentheses, and the
 // bodies of SQL functions (BEGIN ATOMIC … END), and takes standard_conforming_strings
 // to be on. The text is taken to be what the server would accept: other text may
 // be split in odd ways, but is never changed.
-func splitStatements(text string) ([]string, error) {
+func SplitStatements(text string) ([]string, error) {
 	var all []string
 	s := scanner{text: text}
 	for {

@@ -37,14 +37,14 @@ func TestSplitStatements(t *testing.T) {
 		{"not ASCII", "a é;ü 'ß;'", []string{"a é", "ü 'ß;'"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := splitStatements(tt.text)
+			got, err := SplitStatements(tt.text)
 			if err != nil || !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})
 	}
 	for _, text := range []string{"a 'b", `a "b`, "a $$b", "/* a", "a (;", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1;", "a /* /* */ b", `a E'\`} {
-		if got, err := splitStatements(text); err == nil {
+		if got, err := SplitStatements(text); err == nil {
 			t.Errorf("%q: got %q, want an error", text, got)
 		}
 	}
@@ -56,7 +56,7 @@ func FuzzSplitStatements(f *testing.F) {
 	f.Add("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; SELECT $x$;$x$, E'\\';', \"a;\" /* ; */; -- x\nb")
 	f.Add("a 'b;' (;) ;; $1 1$a$")
 	f.Fuzz(func(t *testing.T, text string) {
-		statements, err := splitStatements(text)
+		statements, err := SplitStatements(text)
 		if err != nil {
 			return
 		}
@@ -67,7 +67,7 @@ func FuzzSplitStatements(f *testing.F) {
 				t.Fatalf("statement %q is not in the text in its place", s)
 			}
 			at += i + len(s)
-			if again, err := splitStatements(s + ";\n"); err != nil || len(again) != 1 || again[0] != s {
+			if again, err := SplitStatements(s + ";\n"); err != nil || len(again) != 1 || again[0] != s {
 				t.Fatalf("%q split again: got %q, %v", s, again, err)
 			}
 		}

@@ -1,0 +1,173 @@
+package sql
+
+import "strings"
+
+// The kinds of objects that stay at home. Roles and rights are a matter of each
+// server; the others hold passwords, or are about replication itself.
+var atHome = []string{"PUBLICATION", "SUBSCRIPTION", "USER MAPPING", "OWNED", "DEFAULT PRIVILEGES"}
+
+// Travels returns what peers are to run of a statement that fires event
+// triggers, or "" if it is nothing to them. Rights, owners, tablespaces,
+// publications, subscriptions and user mappings do not travel. A peer works in a
+// transaction, so CONCURRENTLY is left out.
+func Travels(statement string) string {
+	tag := Tag(statement)
+	command, kind, _ := strings.Cut(tag, " ")
+	switch command {
+	case "", "GRANT", "REVOKE", "SECURITY", "REINDEX":
+		return ""
+	}
+	for _, k := range atHome {
+		if kind == k {
+			return ""
+		}
+	}
+	all := tokens(statement)
+	switch command {
+	case "COMMENT":
+		return commentThatTravels(statement, all)
+	case "ALTER":
+		return alterThatTravels(statement, all)
+	case "CREATE":
+		return createThatTravels(statement, tag, all)
+	case "DROP", "REFRESH":
+		if i := find(all, 0, "CONCURRENTLY"); i >= 0 && i <= 3 {
+			return leaveOut(statement, all[i:i+1])
+		}
+	}
+	return statement
+}
+
+// commentThatTravels leaves out what schemaText leaves out.
+func commentThatTravels(statement string, all []token) string {
+	switch kind := objectKind(all[min(2, len(all)):]); {
+	case kind == "PUBLICATION", kind == "SUBSCRIPTION", kind == "EXTENSION":
+		return ""
+	}
+	return statement
+}
+
+// alterThatTravels leaves out the parts, between commas, that name an owner or
+// a tablespace.
+func alterThatTravels(statement string, all []token) string {
+	var head string
+	var kept []string
+	for i, part := range split(all) {
+		tail := homeTail(part)
+		text := alterPart(statement[part[0].from:part[len(part)-1].to])
+		switch {
+		case tail == len(part):
+			kept = append(kept, text)
+		case i == 0:
+			head = statement[:part[tail-1].to] + " "
+		}
+	}
+	if len(kept) == 0 {
+		return ""
+	}
+	return head + strings.Join(kept, ", ")
+}
+
+// split splits at commas.
+func split(all []token) (parts [][]token) {
+	for from := 0; from < len(all); {
+		to := find(all, from, ",")
+		if to < 0 {
+			to = len(all)
+		}
+		if to > from {
+			parts = append(parts, all[from:to])
+		}
+		from = to + 1
+	}
+	return parts
+}
+
+// homeTail is the place in a part of ALTER where OWNER TO or SET TABLESPACE
+// begins, or the part's length.
+func homeTail(part []token) int {
+	n := len(part)
+	if at(part, n-1) == "NOWAIT" {
+		n--
+	}
+	if n < 3 {
+		return len(part)
+	}
+	switch first, second := part[n-3].text, part[n-2].text; {
+	case first == "SET" && second == "TABLESPACE":
+		return n - 3
+	case first == "OWNER" && second == "TO" && (n == 3 || !named[part[n-4].text]):
+		return n - 3
+	}
+	return len(part)
+}
+
+// named are the words after which OWNER is a name.
+var named = map[string]bool{"RENAME": true, "COLUMN": true, "CONSTRAINT": true, "ATTRIBUTE": true}
+
+// alterPart leaves out of a part what a peer's transaction does not allow, and
+// the tablespace of a constraint.
+func alterPart(text string) string {
+	all := tokens(text)
+	if i := find(all, 0, "DETACH"); i >= 0 && at(all, i+1) == "PARTITION" {
+		last := len(all) - 1
+		if word := at(all, last); last > i+2 && (word == "CONCURRENTLY" || word == "FINALIZE") {
+			return leaveOut(text, all[last:])
+		}
+	}
+	if i := find(all, 0, "TABLESPACE"); i >= 2 && i+1 < len(all) && all[i-1].text == "INDEX" && all[i-2].text == "USING" {
+		return leaveOut(text, all[i-2:i+2])
+	}
+	return text
+}
+
+func createThatTravels(statement, tag string, all []token) string {
+	if tag == "CREATE SCHEMA" {
+		return schemaThatTravels(statement, all)
+	}
+	if tag == "CREATE INDEX" {
+		if i := find(all, 0, "CONCURRENTLY"); i == 2 || i == 3 {
+			statement = leaveOut(statement, all[i:i+1])
+		}
+	}
+	switch tag {
+	case "CREATE INDEX", "CREATE TABLE", "CREATE TABLE AS", "CREATE MATERIALIZED VIEW":
+		return withoutTablespace(statement)
+	}
+	return statement
+}
+
+// withoutTablespace looks no further than where a query or a condition begins.
+func withoutTablespace(statement string) string {
+	all := tokens(statement)
+	end := find(all, 0, "AS", "WHERE")
+	if end < 0 {
+		end = len(all)
+	}
+	if i := find(all[:end], 3, "TABLESPACE"); i >= 0 && i+1 < end && all[i-1].text != "." {
+		return leaveOut(statement, all[i:i+2])
+	}
+	return statement
+}
+
+// schemaThatTravels leaves the owner out. A schema without a name has its owner's.
+func schemaThatTravels(statement string, all []token) string {
+	i := find(all, 2, "AUTHORIZATION")
+	if i < 0 || i+1 >= len(all) {
+		return statement
+	}
+	if i == 2 || all[i-1].text == "EXISTS" && i == 5 {
+		return leaveOut(statement, all[i:i+1])
+	}
+	return leaveOut(statement, all[i:i+2])
+}
+
+// leaveOut returns the statement without a run of its tokens.
+func leaveOut(statement string, run []token) string {
+	before := strings.TrimRight(statement[:run[0].from], " \t\r\n")
+	after := strings.TrimLeft(statement[run[len(run)-1].to:], " \t\r\n")
+	if before == "" || after == "" {
+		return before + after
+	}
+	return before + " " + after
+}

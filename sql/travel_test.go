@@ -1,0 +1,48 @@
+package sql
+
+import "testing"
+
+func TestTravels(t *testing.T) {
+	for _, tt := range []struct{ statement, want string }{
+		{"CREATE TABLE t (id int)", "CREATE TABLE t (id int)"},
+		{"CREATE INDEX CONCURRENTLY i ON t (a)", "CREATE INDEX i ON t (a)"},
+		{"create unique index concurrently IF NOT EXISTS i ON t (a) WHERE a > 0", "create unique index IF NOT EXISTS i ON t (a) WHERE a > 0"},
+		{"CREATE INDEX /* soon */ CONCURRENTLY ON t (a) TABLESPACE fast WHERE tablespace > 0", "CREATE INDEX /* soon */ ON t (a) WHERE tablespace > 0"},
+		{`CREATE INDEX "CONCURRENTLY" ON t (a)`, `CREATE INDEX "CONCURRENTLY" ON t (a)`},
+		{"DROP INDEX CONCURRENTLY IF EXISTS i, j", "DROP INDEX IF EXISTS i, j"},
+		{"REFRESH MATERIALIZED VIEW CONCURRENTLY v", "REFRESH MATERIALIZED VIEW v"},
+		{"ALTER TABLE p DETACH PARTITION app.q CONCURRENTLY", "ALTER TABLE p DETACH PARTITION app.q"},
+		{"ALTER TABLE p DETACH PARTITION q FINALIZE", "ALTER TABLE p DETACH PARTITION q"},
+		{"ALTER TABLE p DETACH PARTITION finalize", "ALTER TABLE p DETACH PARTITION finalize"},
+		{"ALTER TABLE t OWNER TO joe", ""},
+		{"ALTER FUNCTION f(int, text) OWNER TO CURRENT_USER", ""},
+		{"ALTER TABLE t ADD a numeric(3,1), OWNER TO joe, DROP b", "ALTER TABLE t ADD a numeric(3,1), DROP b"},
+		{"ALTER TABLE ONLY t OWNER TO joe, ADD a int, SET TABLESPACE x", "ALTER TABLE ONLY t ADD a int"},
+		{"ALTER TABLE t RENAME owner TO x", "ALTER TABLE t RENAME owner TO x"},
+		{"ALTER TABLE t RENAME COLUMN owner TO x", "ALTER TABLE t RENAME COLUMN owner TO x"},
+		{"ALTER TABLE t SET TABLESPACE fast NOWAIT", ""},
+		{"ALTER TABLE t ADD CONSTRAINT u UNIQUE (a) USING INDEX TABLESPACE fast", "ALTER TABLE t ADD CONSTRAINT u UNIQUE (a)"},
+		{"CREATE TABLE t (a int) TABLESPACE fast", "CREATE TABLE t (a int)"},
+		{"CREATE TABLE tablespace (a int)", "CREATE TABLE tablespace (a int)"},
+		{"CREATE SCHEMA app AUTHORIZATION joe", "CREATE SCHEMA app"},
+		{"CREATE SCHEMA AUTHORIZATION joe", "CREATE SCHEMA joe"},
+		{"CREATE SCHEMA IF NOT EXISTS AUTHORIZATION joe", "CREATE SCHEMA IF NOT EXISTS joe"},
+		{"CREATE SCHEMA app", "CREATE SCHEMA app"},
+		{"GRANT SELECT ON t TO joe", ""},
+		{"REVOKE ALL ON t FROM joe", ""},
+		{"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO joe", ""},
+		{"CREATE USER MAPPING FOR joe SERVER s OPTIONS (password 'x')", ""},
+		{"CREATE SUBSCRIPTION s CONNECTION 'password=x' PUBLICATION p", ""},
+		{"CREATE ROLE joe PASSWORD 'x'", ""},
+		{"SECURITY LABEL ON TABLE t IS 'x'", ""},
+		{"COMMENT ON EXTENSION e IS 'x'", ""},
+		{"COMMENT ON TABLE t IS 'OWNER TO x'", "COMMENT ON TABLE t IS 'OWNER TO x'"},
+		{"DROP OWNED BY joe", ""},
+		{"REINDEX TABLE t", ""},
+		{"SELECT 1", ""},
+	} {
+		if got := Travels(tt.statement); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.statement, got, tt.want)
+		}
+	}
+}
