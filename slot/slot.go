@@ -86,12 +86,21 @@ type Created struct {
 
 // Create makes a durable logical slot.
 func (c *Conn) Create(ctx context.Context, name string) (Created, error) {
+	return c.create(ctx, name, pglogrepl.CreateReplicationSlotOptions{})
+}
+
+// CreateTemporary makes a logical slot that is gone when the connection is. It
+// waits for every transaction that was running when it began, as Create does.
+func (c *Conn) CreateTemporary(ctx context.Context, name string) (Created, error) {
+	return c.create(ctx, name, pglogrepl.CreateReplicationSlotOptions{Temporary: true})
+}
+
+func (c *Conn) create(ctx context.Context, name string, options pglogrepl.CreateReplicationSlotOptions) (Created, error) {
 	if err := checkName(name); err != nil {
 		return Created{}, err
 	}
-	r, err := pglogrepl.CreateReplicationSlot(ctx, c.pg, name, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
-		Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT",
-	})
+	options.Mode, options.SnapshotAction = pglogrepl.LogicalReplication, "EXPORT_SNAPSHOT"
+	r, err := pglogrepl.CreateReplicationSlot(ctx, c.pg, name, "pgoutput", options)
 	if err != nil {
 		return Created{}, fmt.Errorf("create slot %s: %w", name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -193,5 +194,47 @@ func TestSlotInvalidated(t *testing.T) {
 	var pgErr *pgconn.PgError
 	if !errors.Is(err, slot.ErrLost) || !errors.As(err, &pgErr) || pgErr.Code != "55000" {
 		t.Errorf("got %v, want ErrLost and what the server says", err)
+	}
+}
+
+// A temporary slot has a snapshot that can be handed on, and is gone with its
+// connection.
+func TestCreateTemporary(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)`)
+	conn := connect(t, replication(t, db))
+	created, err := conn.CreateTemporary(t.Context(), name(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const state = `SELECT temporary FROM pg_replication_slots WHERE slot_name = $1`
+	if got := fmt.Sprint(db.Query(t, state, name(t))); got != "[[t]]" {
+		t.Errorf("slot: got %s, want a temporary one", got)
+	}
+	db.Exec(t, `INSERT INTO t VALUES (2)`)
+	exporter, importer := db.Connect(t), db.Connect(t)
+	snapshot := created.Snapshot
+	for i, session := range []*pgx.Conn{exporter, importer} {
+		if _, err := session.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := session.Exec(t.Context(), "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			break
+		}
+		if err := session.QueryRow(t.Context(), "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		db.Wait(t, "0", `SELECT count(*) FROM pg_replication_slots WHERE slot_name = '`+name(t)+`'`)
+	}
+	var rows int
+	if err := importer.QueryRow(t.Context(), "SELECT count(*) FROM t").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("rows in the snapshot that was handed on: got %d, %v, want 1", rows, err)
 	}
 }
