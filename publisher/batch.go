@@ -21,9 +21,10 @@ type batch struct {
 	at      int64       // commit time of the last transaction
 	actions []string    // distinct names, for the tags
 	copied  bool        // initial rows: a record of them holds nothing else
-	restart bool        // a TRUNCATE in it restarts sequences
+	restart bool        // sequences may be others after it: their floors are published again
 	named   Definitions // in force at to, if they changed
 	forged  int64       // marks that were not true
+	changes []change    // of the schema, in order
 }
 
 // builder collects transactions into batches. It knows nothing of time or of
@@ -52,13 +53,15 @@ type builder struct {
 	checkpoints []checkpointed // made by tx
 	renamed     bool           // definitions have changed since the last batch
 	forged      int64          // as in batch
+	changes     []change       // as in batch
+	rewritten   *action.Shape  // inserts into the table that tx has cleared
 }
 
 // begin takes the head of the next transaction. part is what the chain has of
 // a transaction that was cut.
 func (b *builder) begin(tx action.Tx, done bool, part Part) { //nolint:revive // done is a fact, not a mode
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
-	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints = 1, 0, false, nil, nil
+	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints, b.rewritten = 1, 0, false, nil, nil, nil
 	if part.LSN == tx.LSN && part.Parts > 0 {
 		b.skip, b.tx.Part, b.tx.Clock = part.Rows, part.Parts+1, b.clock
 	}
@@ -123,6 +126,12 @@ func (b *builder) message(content []byte) error {
 		return b.define(payload)
 	case markCheckpoint:
 		return b.noteCheckpoint(payload)
+	case markSchema:
+		return b.changeSchema(payload)
+	case markClear:
+		return b.clearTable(payload)
+	case markRows:
+		return b.refill(payload)
 	default:
 		return fmt.Errorf("mark of kind %q is not known to this pgbridge: update it", kind)
 	}
@@ -232,7 +241,7 @@ func (b *builder) pending() int { return b.body.Len() }
 
 // batch returns what is collected and goes on in spare's memory.
 func (b *builder) batch(spare []byte) batch {
-	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names(), restart: b.restart, forged: b.forged}
+	out := batch{txs: b.body.Txs(), to: b.to, clock: b.clock, at: b.at, actions: b.names(), restart: b.restart, forged: b.forged, changes: b.changes}
 	if b.renamed {
 		out.named = b.naming.texts
 	}
@@ -240,7 +249,7 @@ func (b *builder) batch(spare []byte) batch {
 		out.body = b.body.Swap(spare)
 	}
 	clear(b.shapes)
-	b.last, b.restart, b.renamed, b.forged = nil, false, false, 0
+	b.last, b.restart, b.renamed, b.forged, b.changes = nil, false, false, 0, nil
 	return out
 }
 

@@ -26,7 +26,8 @@ type Chain struct {
 	// System and Timeline say which cluster's WAL the positions are of.
 	System   uint64
 	Timeline uint32
-	Named    Definitions // in force at End
+	Named    Definitions   // in force at End
+	Schema   action.Digest // that the next record is written against; zero: that of the genesis
 }
 
 // Part says how far a huge transaction is in the chain that is not there
@@ -43,20 +44,20 @@ var ErrNoChain = errors.New("this database has no chain of its own: run pgbridge
 // LoadChain reads the head of the chain.
 func LoadChain(ctx context.Context, conn *pgx.Conn) (Chain, error) {
 	var c Chain
-	var writer, digest, end, clock, system string
+	var writer, digest, end, clock, system, schema string
 	var partLSN *string
 	var epoch, timeline int64
 	var seq int64
 	var named []byte
-	err := conn.QueryRow(ctx, `SELECT writer, epoch, seq, digest, end_lsn::text, part_lsn::text, parts, part_rows, clock, system, timeline, definitions FROM pgbridge.chain`).
-		Scan(&writer, &epoch, &seq, &digest, &end, &partLSN, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline, &named)
+	err := conn.QueryRow(ctx, `SELECT writer, epoch, seq, digest, end_lsn::text, part_lsn::text, parts, part_rows, clock, system, timeline, definitions, coalesce(schema, '') FROM pgbridge.chain`).
+		Scan(&writer, &epoch, &seq, &digest, &end, &partLSN, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline, &named, &schema)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Chain{}, ErrNoChain
 	}
 	if err != nil {
 		return Chain{}, fmt.Errorf("load chain: %w", err)
 	}
-	var errs [7]error
+	var errs [8]error
 	c.Epoch, c.Seq, c.Timeline = uint32(epoch), uint64(seq), uint32(timeline)
 	c.Writer, errs[0] = action.ParseWriter(writer)
 	c.Digest, errs[1] = action.ParseDigest(digest)
@@ -64,6 +65,9 @@ func LoadChain(ctx context.Context, conn *pgx.Conn) (Chain, error) {
 	c.Clock, errs[3] = action.ParseClock(clock)
 	c.System, errs[4] = strconv.ParseUint(system, 10, 64)
 	errs[6] = json.Unmarshal(named, &c.Named)
+	if schema != "" {
+		c.Schema, errs[7] = action.ParseDigest(schema)
+	}
 	if partLSN != nil {
 		c.Part.LSN, errs[5] = action.ParseLSN(*partLSN)
 	}
@@ -71,4 +75,13 @@ func LoadChain(ctx context.Context, conn *pgx.Conn) (Chain, error) {
 		return Chain{}, fmt.Errorf("load chain: %w", err)
 	}
 	return c, nil
+}
+
+// schemaOr is the schema that the next record is written against, where the
+// genesis has that of the argument.
+func (c *Chain) schemaOr(genesis action.Digest) action.Digest {
+	if c.Schema.IsZero() {
+		return genesis
+	}
+	return c.Schema
 }

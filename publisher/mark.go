@@ -16,6 +16,9 @@ const (
 	markEnd        = 'e' // it ends
 	markDefine     = 'd' // an action was defined, or dropped
 	markCheckpoint = 'k' // a checkpoint was made
+	markSchema     = 's' // a statement changed the schema
+	markClear      = 'w' // a table was rewritten with values that a peer cannot compute
+	markRows       = 'v' // some of them
 )
 
 // marks tells true marks from forged ones. Any role that can log in may write a

@@ -95,8 +95,8 @@ func (n *naming) name(s *action.Shape) *action.Shape {
 func (n *naming) call(payload []byte) (*action.Shape, [][]byte, error) {
 	var name string
 	var params json.RawMessage
-	var texts []*string
-	if err := unmarshalArray(payload, &name, &params, &texts); err != nil {
+	var given []*string
+	if err := unmarshalArray(payload, &name, &params, &given); err != nil {
 		return nil, nil, fmt.Errorf("mark of a call: %w", err)
 	}
 	s := n.calls[name+string(params)]
@@ -115,16 +115,10 @@ func (n *naming) call(payload []byte) (*action.Shape, [][]byte, error) {
 		s = action.NewCall(function, names)
 		n.calls[name+string(params)] = s
 	}
-	if len(texts) != s.Width() {
-		return nil, nil, fmt.Errorf("mark of a call of %s: %d values for %d parameters", name, len(texts), s.Width())
+	if len(given) != s.Width() {
+		return nil, nil, fmt.Errorf("mark of a call of %s: %d values for %d parameters", name, len(given), s.Width())
 	}
-	values := make([][]byte, len(texts))
-	for i, t := range texts {
-		if t != nil {
-			values[i] = []byte(*t)
-		}
-	}
-	return s, values, nil
+	return s, texts(given), nil
 }
 
 // unmarshalArray reads a JSON array of as many elements as there are places.

@@ -19,7 +19,7 @@ type sealer struct {
 	key    archive.Key
 	wallet archive.Wallet
 	db     action.Digest
-	schema action.Digest
+	schema action.Digest // of the genesis
 	chain  Chain
 	floors floors
 	guard  *guard
@@ -72,7 +72,7 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	}
 	h := archive.Header{
 		Type: archive.TypeActions, DB: s.db, Epoch: s.chain.Epoch, Seq: s.chain.Seq + 1, Prev: s.chain.Digest,
-		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.schema,
+		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.chain.schemaOr(s.schema),
 	}
 	record, err := archive.Seal(s.key, h, b.body)
 	if err != nil {
@@ -90,6 +90,12 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	next.Seq, next.Digest, next.End, next.Part, next.Clock = h.Seq, record.Digest, h.To, b.part, b.clock
 	if b.named != nil {
 		next.Named = b.named
+	}
+	if len(b.changes) > 0 {
+		next.Schema = h.Schema
+	}
+	for _, c := range b.changes {
+		next.Schema = action.NextSchema(next.Schema, c.statement, c.settings)
 	}
 	if err := insertRecord(ctx, s.conn, next, item, &b); err != nil {
 		return err
@@ -109,6 +115,11 @@ func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Ite
 		all := string(text)
 		named = &all
 	}
+	var schema *string // only if it changed
+	if len(b.changes) > 0 {
+		digest := c.Schema.String()
+		schema = &digest
+	}
 	var part *string
 	if c.Part != (Part{}) {
 		lsn := c.Part.LSN.String()
@@ -116,12 +127,13 @@ func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Ite
 	}
 	tag, err := conn.Exec(ctx, `WITH moved AS (
 			UPDATE pgbridge.chain SET seq = $2, digest = $3, end_lsn = $4::text::pg_lsn, part_lsn = $5::text::pg_lsn, parts = $6, part_rows = $7, clock = $8,
-				definitions = coalesce($13::text::jsonb, definitions), forged = forged + $14
+				definitions = coalesce($13::text::jsonb, definitions), forged = forged + $14,
+				schema = coalesce($15, schema)
 			WHERE writer = $9 AND epoch = $1 AND seq = $2::bigint - 1 RETURNING 1)
 		INSERT INTO pgbridge.outbox (epoch, seq, digest, end_lsn, item_id, item, txs)
 		SELECT $1, $2, $3, $4::text::pg_lsn, $10, $11, $12 FROM moved`,
 		int64(c.Epoch), int64(c.Seq), c.Digest.String(), c.End.String(), part, c.Part.Parts, c.Part.Rows, c.Clock.String(), c.Writer.String(),
-		item.ID, item.Bytes, b.txs, named, b.forged)
+		item.ID, item.Bytes, b.txs, named, b.forged, schema)
 	if err != nil {
 		return fmt.Errorf("put record %d into the outbox: %w", c.Seq, err)
 	}

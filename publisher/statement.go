@@ -1,0 +1,138 @@
+package publisher
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// statement is the payload of a mark: the schema was changed.
+type statement struct {
+	// Statement is the statement where N is 0. Else it is what a client sent as
+	// one string, the N-th statement of which that fires event triggers, with the
+	// command tag Tag, is meant.
+	Statement string          `json:"statement"`
+	N         int             `json:"n"`
+	Tag       string          `json:"tag"`
+	Settings  json.RawMessage `json:"settings"`
+}
+
+// change is a statement as the stream has it.
+type change struct{ statement, settings string }
+
+// resolve returns what peers are to run; ok is false where that is nothing.
+func (s *statement) resolve() (c change, ok bool, err error) {
+	one := s.Statement
+	if s.N > 0 {
+		if one, err = sql.Fired(s.Statement, s.N, s.Tag); err != nil {
+			return change{}, false, err
+		}
+	}
+	if one = sql.Travels(one); one == "" {
+		return change{}, false, nil
+	}
+	var settings bytes.Buffer
+	if err := json.Compact(&settings, s.Settings); err != nil {
+		return change{}, false, fmt.Errorf("settings: %w", err)
+	}
+	return change{one, settings.String()}, true, nil
+}
+
+var schemaShape = action.NewSchema()
+
+// changeSchema publishes a statement at its place among the rows.
+func (b *builder) changeSchema(payload []byte) error {
+	var s statement
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return fmt.Errorf("mark of a statement: %w", err)
+	}
+	c, ok, err := s.resolve()
+	if err != nil {
+		return fmt.Errorf("mark of a statement: %w", err)
+	}
+	if !ok || !b.change() {
+		return nil
+	}
+	b.leaveCall()
+	b.note(schemaShape)
+	b.body.Row(schemaShape, [][]byte{[]byte(c.statement), []byte(c.settings)})
+	b.changes = append(b.changes, c)
+	b.restart = true // a sequence that is new has nothing published yet, also if it has an old one's name
+	return nil
+}
+
+// leaveCall ends the effect of an open call, which holds rows and nothing else.
+// What the call does from here on follows as rows.
+func (b *builder) leaveCall() {
+	if b.inCall {
+		b.body.EndCall()
+		b.inCall = false
+	}
+}
+
+// rewritten is the payload of a mark: a table has new values in all its rows,
+// which follow.
+type rewritten struct {
+	table   string
+	columns []string
+}
+
+func (r *rewritten) UnmarshalJSON(b []byte) error { return unmarshalArray(b, &r.table, &r.columns) }
+
+// clearTable publishes that all rows of a table are gone, and remembers it for
+// the rows that follow.
+func (b *builder) clearTable(payload []byte) error {
+	var r rewritten
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return fmt.Errorf("mark of a rewritten table: %w", err)
+	}
+	table, err := action.ParseName(r.table)
+	if err != nil {
+		return fmt.Errorf("mark of a rewritten table: %w", err)
+	}
+	b.rewritten = action.NewShape(action.Insert, table, nil, r.columns)
+	if !b.change() {
+		return nil
+	}
+	b.leaveCall()
+	s := action.NewClear(table)
+	b.note(s)
+	b.body.Truncate(s)
+	return nil
+}
+
+// refill publishes rows of the table that was cleared last.
+func (b *builder) refill(payload []byte) error {
+	var rows [][]*string
+	if err := json.Unmarshal(payload, &rows); err != nil {
+		return fmt.Errorf("mark of rows: %w", err)
+	}
+	if b.rewritten == nil {
+		return fmt.Errorf("mark of rows: no table was cleared before")
+	}
+	for _, row := range rows {
+		if len(row) != b.rewritten.Width() {
+			return fmt.Errorf("mark of rows of %s: %d values for %d columns", b.rewritten.Table, len(row), b.rewritten.Width())
+		}
+		if !b.change() {
+			continue
+		}
+		b.note(b.rewritten)
+		b.body.Row(b.rewritten, texts(row))
+	}
+	return nil
+}
+
+// texts are the values of a row; nil is NULL.
+func texts(row []*string) [][]byte {
+	values := make([][]byte, len(row))
+	for i, t := range row {
+		if t != nil {
+			values[i] = []byte(*t)
+		}
+	}
+	return values
+}

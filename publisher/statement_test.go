@@ -1,0 +1,102 @@
+package publisher
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Words of a script, each a mark.
+var schemaMarks = map[string]string{
+	"begin":        beginCall,
+	"end":          endCall,
+	"one":          `s{"statement":"CREATE TABLE a (\"x\" int)","n":0,"tag":"CREATE TABLE","settings":{"search_path": "app, public"}}`,
+	"second":       `s{"statement":"CREATE TABLE a (); SELECT 1; CREATE INDEX CONCURRENTLY i ON a (b)","n":2,"tag":"CREATE INDEX","settings":{}}`,
+	"grant":        `s{"statement":"GRANT SELECT ON a TO joe","n":1,"tag":"GRANT","settings":{}}`,
+	"nothing_like": `s{"statement":"CREATE TABLE a (); CREATE TABLE b ()","n":1,"tag":"CREATE INDEX","settings":{}}`,
+	"clear":        `w["app.post",["id","text"]]`,
+	"rows":         `v[["1",null],["2","b"]]`,
+	"narrow":       `v[["1"]]`,
+}
+
+const (
+	createA = `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE TABLE a (\"x\" int)","{\"search_path\":\"app, public\"}"]]}`
+	cleared = `{"action":"app.post.clear"},{"action":"app.post.insert","columns":["id","text"],"rows":[["1",null],["2","b"]]}`
+	onePost = `{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`
+)
+
+func TestSchemaChanges(t *testing.T) {
+	for _, test := range []struct{ name, script, want string }{
+		{"at its place", "row one row", onePost + "," + createA + "," + onePost},
+		{"one of several", "second", `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE INDEX i ON a (b)","{}"]]}`},
+		{"rights stay at home", "row grant row", `{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`},
+		{"a rewrite", "one clear rows row", createA + "," + cleared + "," + onePost},
+		{
+			"never in a call", "begin row one row end row",
+			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[` + onePost + `]},` + createA + `,{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := playSchema(t, test.script, Part{})
+			out := b.batch(nil)
+			_, actions, _ := strings.Cut(string(out.body), `"actions":[`)
+			if want := test.want + "]}\n"; actions != want {
+				t.Errorf("got\n%swant\n%s", actions, want)
+			}
+			if len(out.changes) != strings.Count(test.want, "pgbridge.schema") || out.restart != (len(out.changes) > 0) {
+				t.Errorf("got %d changes, sequences are published again: %v, for\n%s", len(out.changes), out.restart, out.body)
+			}
+			if r := action.NewReader(out.body); !r.Tx() || r.Tx() || r.Err() != nil {
+				t.Errorf("the body cannot be read: %v", r.Err())
+			}
+		})
+	}
+}
+
+// What is in the chain already is not published again, and does not count again.
+func TestSchemaChangesAfterARestart(t *testing.T) {
+	all := lines(t, playSchema(t, "row one clear rows second row", Part{}).batch(nil).body)
+	for rows := range int64(7) {
+		b := playSchema(t, "row one clear rows second row", Part{LSN: 16, Parts: 1, Rows: rows})
+		out := b.batch(nil)
+		if want := int(max(0, min(2, 2-min(1, rows/2)-rows/6))); len(out.changes) != want {
+			t.Errorf("after %d changes: %d of the schema are left, want %d", rows, len(out.changes), want)
+		}
+		if got := strings.Join(lines(t, out.body), ""); len(got) > len(strings.Join(all, "")+" part 2") {
+			t.Errorf("after %d changes: got %s, of %s", rows, got, all)
+		}
+	}
+}
+
+func TestSchemaMarksThatAreWrong(t *testing.T) {
+	for word, want := range map[string]error{"nothing_like": sql.ErrStatement, "rows": nil, "clear narrow": nil} {
+		b := &builder{split: 1 << 20, marks: marks{secret: "s"}}
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, Part{})
+		var err error
+		for w := range strings.FieldsSeq(word) {
+			err = b.message(mark("s", schemaMarks[w]))
+		}
+		if err == nil || want != nil && !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want an error (%v)", word, err, want)
+		}
+	}
+}
+
+// playSchema builds one transaction; part is what the chain has of it.
+func playSchema(t *testing.T, script string, part Part) *builder {
+	t.Helper()
+	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
+	b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, part)
+	for word := range strings.FieldsSeq(script) {
+		if word == "row" {
+			b.row(newPost, row("x"))
+		} else if err := b.message(mark("s", schemaMarks[word])); err != nil {
+			t.Fatalf("%s: %v", word, err)
+		}
+	}
+	commit(b, 24)
+	return b
+}
