@@ -108,8 +108,8 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
 		return nil
 	}
 	for _, s := range statements {
-		if !hasAnyPrefix(s, kept) || hasAnyPrefix(s, leftOut) && !strings.HasPrefix(s, accessMethod) {
-			return fmt.Errorf("load schema: a statement that does not belong into a schema: %s", excerpt(s))
+		if err := belongs(s); err != nil {
+			return err
 		}
 	}
 	// Bodies may mention what a later statement creates.
@@ -132,6 +132,14 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
 	}
 	if conn.TxStatus() != 'T' {
 		return errors.New("load schema: the text ended the transaction")
+	}
+	return nil
+}
+
+// belongs refuses a statement that DumpSchema never writes.
+func belongs(statement string) error {
+	if !hasAnyPrefix(statement, kept) || hasAnyPrefix(statement, leftOut) && !strings.HasPrefix(statement, accessMethod) {
+		return fmt.Errorf("load schema: a statement that does not belong into a schema: %s", excerpt(statement))
 	}
 	return nil
 }

@@ -24,9 +24,10 @@ type Stage string
 
 // The stages of pgbridge.database.
 const (
-	StageInit  Stage = "init"  // a writer's init is under way; the next one undoes it and begins again
-	StageCopy  Stage = "copy"  // a follower without all of the initial rows
-	StageReady Stage = "ready" // everything is in place
+	StageInit    Stage = "init"    // a writer's init is under way; the next one undoes it and begins again
+	StageCopy    Stage = "copy"    // a follower without all of the initial rows
+	StageRestore Stage = "restore" // a follower whose restore is not over
+	StageReady   Stage = "ready"   // everything is in place
 )
 
 // DefaultName is the name of the publication.
