@@ -73,7 +73,7 @@ func TestTag(t *testing.T) {
 		if got != tag {
 			t.Errorf("%s: got %q, the server says %q", s, got, tag)
 		}
-		if tag != "" {
+		if counts(tag) {
 			want = append(want, s)
 		}
 	}
@@ -95,9 +95,8 @@ func TestFired(t *testing.T) {
 		want string
 	}{
 		{"first", 1, "CREATE TABLE", "CREATE TABLE a ()"},
-		{"second, before 17", 2, "CREATE TABLE", "CREATE TABLE b ()"},
-		{"second, since 17", 3, "CREATE TABLE", "CREATE TABLE b ()"},
-		{"by number", 4, "DROP TABLE", "DROP TABLE a"},
+		{"second that counts", 2, "CREATE TABLE", "CREATE TABLE b ()"},
+		{"by number", 3, "DROP TABLE", "DROP TABLE a"},
 		{"one of its kind", 1, "DROP TABLE", "DROP TABLE a"},
 		{"one of its kind, behind all", 9, "CREATE VIEW", "CREATE VIEW v AS SELECT 1"},
 		{"two of its kind", 9, "CREATE TABLE", ""},

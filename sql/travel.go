@@ -1,6 +1,9 @@
 package sql
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The kinds of objects that stay at home. Roles and rights are a matter of each
 // server; the others hold passwords, or are about replication itself.
@@ -13,14 +16,8 @@ var atHome = []string{"PUBLICATION", "SUBSCRIPTION", "USER MAPPING", "OWNED", "D
 func Travels(statement string) string {
 	tag := Tag(statement)
 	command, kind, _ := strings.Cut(tag, " ")
-	switch command {
-	case "", "GRANT", "REVOKE", "SECURITY", "REINDEX":
+	if !counts(tag) || slices.Contains(atHome, kind) {
 		return ""
-	}
-	for _, k := range atHome {
-		if kind == k {
-			return ""
-		}
 	}
 	all := tokens(statement)
 	switch command {
