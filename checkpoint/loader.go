@@ -1,0 +1,232 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Loader loads a checkpoint into an empty database. Its fields are set before
+// Load and not changed.
+type Loader struct {
+	// Connect opens a connection with the session settings pinned.
+	Connect    func(context.Context) (*pgx.Conn, error)
+	Library    *Library
+	Checkpoint *Checkpoint
+	Genesis    archive.Record // of the database
+	Name       string         // of the database
+	// Tables are those whose rows are wanted; nil: all. Foreign keys from them to
+	// others are not made (LeftOut).
+	Tables []action.Name
+	Jobs   int                   // sessions at work at once; 2 if zero
+	Report func(LoadReport)      // told now and then, by one goroutine at a time; may be nil
+	Log    *slog.Logger          // nil discards
+	loaded map[place]chunkLoaded // by an earlier Load
+}
+
+// LoadReport is how far a Load is.
+type LoadReport struct {
+	Done, Total int64 // bytes of rows, before compression
+	Rows        int64
+	Steps       int // statements of the post-data that are done, of AllSteps
+	AllSteps    int
+}
+
+// StateError: the content of tables is not what a checkpoint says. Whoever signed
+// it, one of the two is wrong.
+type StateError struct {
+	Number uint64
+	Tables []action.Name
+}
+
+func (e *StateError) Error() string {
+	names := make([]string, len(e.Tables))
+	for i, t := range e.Tables {
+		names[i] = t.String()
+	}
+	return fmt.Sprintf("these tables are not what checkpoint %d says they were: %s", e.Number, join(names, 10))
+}
+
+func join(names []string, limit int) string {
+	text := ""
+	for i, n := range names {
+		switch {
+		case i == limit:
+			return fmt.Sprintf("%s and %d more", text, len(names)-limit)
+		case i > 0:
+			text += ", "
+		}
+		text += n
+	}
+	return text
+}
+
+// Load makes the database what the checkpoint says, as of its LSN, with progress
+// rows that let the chain go on from there; but for views that hold rows, see
+// RefreshViews. Interrupted anywhere it goes on where it was when it is called
+// again with the same checkpoint and tables.
+//
+// It wraps ErrChunk where a chunk is not to be had, and a *StateError where rows
+// and sums of the checkpoint do not agree; conn must be outside of a transaction.
+func (l *Loader) Load(ctx context.Context, conn *pgx.Conn) error {
+	at, err := l.begin(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if at == phaseRows {
+		if l.loaded, err = loadedChunks(ctx, conn); err != nil {
+			return err
+		}
+		if err := l.loadRows(ctx); err != nil {
+			return err
+		}
+		if err := l.checkRows(ctx, conn); err != nil {
+			return err
+		}
+		if err := l.settle(ctx, conn); err != nil {
+			return err
+		}
+		at = phaseMade
+	}
+	if at == phaseMade {
+		if err := l.runSteps(ctx, conn); err != nil {
+			return err
+		}
+		return l.ready(ctx, conn)
+	}
+	return nil
+}
+
+// begin makes schema pgbridge and all tables, unless an earlier Load did.
+func (l *Loader) begin(ctx context.Context, conn *pgx.Conn) (phase, error) {
+	under, found, err := LoadUnderWay(ctx, conn)
+	if err != nil {
+		return "", err
+	}
+	if found {
+		if under.Digest != l.Checkpoint.Digest || !slices.Equal(under.Tables, l.Tables) {
+			return "", fmt.Errorf("a restore of checkpoint %d is under way here, with other tables or of another checkpoint: go on with it, or create another database", under.Number)
+		}
+		return under.phase, nil
+	}
+	text, err := l.Library.Text(ctx, l.Checkpoint.PreData)
+	if err != nil {
+		return "", fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
+	}
+	if err := sql.RequireEmpty(ctx, conn); err != nil {
+		return "", err
+	}
+	if err := sql.Migrate(ctx, conn); err != nil {
+		return "", err
+	}
+	return phaseRows, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.found(ctx, tx, text) })
+}
+
+func (l *Loader) found(ctx context.Context, tx pgx.Tx, preData string) error {
+	if err := sql.LoadSchema(ctx, tx, preData); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	if err := sql.CloseDefiners(ctx, tx); err != nil {
+		return err
+	}
+	err := sql.SaveDatabase(ctx, tx, sql.Database{
+		Role: sql.RoleFollower, Stage: sql.StageRestore, Name: l.Name, ID: l.Genesis.Digest, Genesis: l.Genesis.Bytes,
+	})
+	if err != nil {
+		return err
+	}
+	c := l.Checkpoint
+	for _, h := range c.Heads {
+		err := sql.SaveProgress(ctx, tx, sql.Progress{
+			Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: h.Digest, Complete: true, LSN: c.LSN, Clock: h.Clock, Schema: c.Schema, Skip: c.LSN,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return saveUnderWay(ctx, tx, c, l.Tables)
+}
+
+// settle does what follows all rows: sequences and definitions.
+func (l *Loader) settle(ctx context.Context, conn *pgx.Conn) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := setSequences(ctx, tx, l.Checkpoint.Sequences); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(keys(l.Checkpoint.Definitions)) {
+			text := string(l.Checkpoint.Definitions[name])
+			d, err := action.ParseDefinition([]byte(text))
+			if err != nil {
+				return fmt.Errorf("definition of %s: %w", name, err)
+			}
+			if err := sql.SaveDefinition(ctx, tx, name, d.Function, &text); err != nil {
+				return err
+			}
+		}
+		return setPhase(ctx, tx, phaseMade)
+	})
+}
+
+// ready ends the load. Functions may have come with the post-data.
+func (l *Loader) ready(ctx context.Context, conn *pgx.Conn) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := sql.CloseDefiners(ctx, tx); err != nil {
+			return err
+		}
+		if l.Tables == nil { // a part of a database never follows
+			d, err := sql.LoadDatabase(ctx, tx)
+			if err != nil {
+				return err
+			}
+			d.Stage = sql.StageReady
+			if err := sql.SaveDatabase(ctx, tx, d); err != nil {
+				return err
+			}
+		}
+		return setPhase(ctx, tx, phaseTail)
+	})
+}
+
+const setSequencesQuery = `SELECT count(pg_catalog.setval(c.oid, s.last, s.called)) FROM unnest($1::text[], $2::text[], $3::int8[], $4::bool[]) s (schema, name, last, called)
+	JOIN pg_catalog.pg_namespace n ON n.nspname = s.schema JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = s.name AND c.relkind = 'S'`
+
+func setSequences(ctx context.Context, tx pgx.Tx, all []Sequence) error {
+	schemas, names, last, called := make([]string, len(all)), make([]string, len(all)), make([]int64, len(all)), make([]bool, len(all))
+	for i, s := range all {
+		schemas[i], names[i], last[i], called[i] = s.Name.Schema, s.Name.Name, s.Last, s.Called
+	}
+	var set int
+	if err := tx.QueryRow(ctx, setSequencesQuery, schemas, names, last, called).Scan(&set); err != nil {
+		return fmt.Errorf("set sequences: %w", err)
+	}
+	if set != len(all) {
+		return errors.New("set sequences: the checkpoint names some that its schema does not have")
+	}
+	return nil
+}
+
+func (l *Loader) jobs() int {
+	if l.Jobs > 0 {
+		return l.Jobs
+	}
+	return 2
+}
+
+func (l *Loader) wants(root action.Name) bool {
+	return l.Tables == nil || slices.Contains(l.Tables, root)
+}
+
+func (l *Loader) logger() *slog.Logger {
+	if l.Log != nil {
+		return l.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}

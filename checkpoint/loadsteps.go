@@ -1,0 +1,252 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// runSteps makes indexes, constraints and the rest of the post-data: what was not
+// made by an earlier Load, each with the note that it is made.
+func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
+	plan, err := l.planSteps(ctx, conn)
+	if err != nil {
+		return err
+	}
+	report := l.reportSteps(plan)
+	sessions := make([]*pgx.Conn, l.jobs())
+	for i := range sessions {
+		if sessions[i], err = l.worker(ctx); err != nil {
+			return err
+		}
+		defer sessions[i].Close(context.WithoutCancel(ctx))
+	}
+	for phase := sql.PhaseIndexes; phase <= sql.PhaseRest; phase++ {
+		var steps []sql.Step
+		for _, s := range plan.steps {
+			if s.Phase == phase && !plan.done[s.Number] {
+				steps = append(steps, s)
+			}
+		}
+		use := sessions
+		if phase == sql.PhaseIndexes {
+			slices.SortStableFunc(steps, func(a, b sql.Step) int { return compare(plan.size(b.Table), plan.size(a.Table)) })
+		} else if phase != sql.PhaseForeignKeys {
+			use = sessions[:1]
+		}
+		if err := runBeside(ctx, use, steps, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stepPlan is what is to be made.
+type stepPlan struct {
+	steps   []sql.Step
+	done    map[int]bool
+	tables  map[string]sql.Relation
+	leftOut []sql.Step
+}
+
+func (p *stepPlan) size(table string) uint64 { return uint64(p.tables[table].Size) }
+
+func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, error) {
+	text, err := l.Library.Text(ctx, l.Checkpoint.PostData)
+	if err != nil {
+		return nil, fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
+	}
+	all, err := sql.Steps(text)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Table, s.References)
+	}
+	p := &stepPlan{done: map[int]bool{}}
+	if p.tables, err = sql.Relations(ctx, conn, slices.DeleteFunc(names, func(n string) bool { return n == "" })); err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.Phase == sql.PhaseForeignKeys && l.wants(p.tables[s.Table].Root) && !l.wants(p.tables[s.References].Root) {
+			p.leftOut = append(p.leftOut, s)
+			continue
+		}
+		p.steps = append(p.steps, s)
+	}
+	rows, err := conn.Query(ctx, "SELECT step FROM pgbridge.restore_step")
+	if err != nil {
+		return nil, fmt.Errorf("read what is made: %w", err)
+	}
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { p.done[n] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("read what is made: %w", err)
+	}
+	return p, nil
+}
+
+// reportSteps returns what to call after each step.
+func (l *Loader) reportSteps(p *stepPlan) func() {
+	at := LoadReport{Steps: len(p.done), AllSteps: len(p.steps)}
+	for _, f := range l.Checkpoint.Files {
+		for _, c := range f.Chunks {
+			at.Total += c.Size
+		}
+	}
+	at.Done = at.Total
+	var mu sync.Mutex
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		at.Steps++
+		if l.Report != nil {
+			l.Report(at)
+		}
+	}
+}
+
+// LeftOut describes what a load of some tables does not make: foreign keys to
+// tables whose rows are not loaded. The tables must be there.
+func (l *Loader) LeftOut(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	p, err := l.planSteps(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, s := range p.leftOut {
+		texts = append(texts, fmt.Sprintf("foreign key of %s to %s", p.tables[s.Table].Root, p.tables[s.References].Root))
+	}
+	return texts, nil
+}
+
+// runBeside executes steps on several sessions at once, in about their order: a
+// step that wants a table for itself does not wait for it in a session that could
+// do something else.
+func runBeside(ctx context.Context, sessions []*pgx.Conn, steps []sql.Step, done func()) error {
+	group, ctx := errgroup.WithContext(ctx)
+	q := &queue{steps: steps, busy: map[string]int{}}
+	q.freed.L = &q.mu
+	stop := context.AfterFunc(ctx, q.stop)
+	defer stop()
+	for _, conn := range sessions {
+		group.Go(func() error {
+			for {
+				s, ok := q.take()
+				if !ok {
+					return ctx.Err()
+				}
+				if err := runStep(ctx, conn, s); err != nil {
+					return err
+				}
+				done()
+				q.free(s)
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// queue hands out steps.
+type queue struct {
+	mu      sync.Mutex
+	freed   sync.Cond
+	steps   []sql.Step
+	busy    map[string]int // tables: how many steps are at work on each, or -1 for one alone
+	stopped bool
+}
+
+// take waits for a step that can be done now; ok is false when there is none left.
+func (q *queue) take() (s sql.Step, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.steps) > 0 && !q.stopped {
+		for i, s := range q.steps {
+			at := q.busy[s.Table]
+			if s.Table != "" && (at < 0 || at > 0 && s.Alone) {
+				continue
+			}
+			q.steps = slices.Delete(slices.Clone(q.steps), i, i+1)
+			if q.busy[s.Table]++; s.Alone {
+				q.busy[s.Table] = -1
+			}
+			return s, true
+		}
+		q.freed.Wait()
+	}
+	return sql.Step{}, false
+}
+
+func (q *queue) free(s sql.Step) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy[s.Table]--; s.Alone {
+		q.busy[s.Table] = 0
+	}
+	q.freed.Broadcast()
+}
+
+func (q *queue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stopped = true
+	q.freed.Broadcast()
+}
+
+// stepAttempts is how often a step is tried that others are in the way of.
+const stepAttempts = 10
+
+// runStep makes what a step says and notes it: both, or neither.
+func runStep(ctx context.Context, conn *pgx.Conn, s sql.Step) error {
+	for attempt := 1; ; attempt++ {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if err := sql.RunStep(ctx, tx, s); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "INSERT INTO pgbridge.restore_step (step) VALUES ($1)", s.Number)
+			return err
+		})
+		var refused *pgconn.PgError
+		if err == nil || attempt == stepAttempts || !errors.As(err, &refused) || refused.Code != "40P01" && refused.Code != "40001" {
+			return err
+		}
+	}
+}
+
+// RefreshViews fills the materialized views that held rows, in the manifest's
+// order. Those that are gone since are passed over; the names of those that could
+// not be filled are returned with the reasons: a view's query may depend on what
+// is not here.
+func RefreshViews(ctx context.Context, conn *pgx.Conn, views []action.Name) (failed map[action.Name]error, err error) {
+	for _, v := range views {
+		var there bool
+		const query = `SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1) AND relkind = 'm')`
+		if err := conn.QueryRow(ctx, query, v.SQL()).Scan(&there); err != nil {
+			return nil, fmt.Errorf("look for view %s: %w", v, err)
+		}
+		if !there {
+			continue
+		}
+		_, err := conn.Exec(ctx, "REFRESH MATERIALIZED VIEW "+v.SQL())
+		var refused *pgconn.PgError
+		if err != nil && !errors.As(err, &refused) {
+			return nil, fmt.Errorf("refresh %s: %w", v, err)
+		}
+		if err != nil {
+			if failed == nil {
+				failed = map[action.Name]error{}
+			}
+			failed[v] = err
+		}
+	}
+	return failed, nil
+}
