@@ -1,0 +1,228 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+)
+
+// told is a fault as a line: kind, archive by its place, numbers, who has it.
+func told(r *Report, archives []Archive) (lines []string) {
+	place := func(name string) string {
+		return fmt.Sprint(slices.IndexFunc(archives, func(a Archive) bool { return a.Name() == name }))
+	}
+	for _, f := range r.Faults {
+		line := fmt.Sprintf("%s %s %d-%d", f.Kind, f.Type, f.First, f.Last)
+		if f.Archive != "" {
+			line += " in " + place(f.Archive)
+		}
+		var has []string
+		for _, name := range f.Has {
+			has = append(has, place(name))
+		}
+		slices.Sort(has)
+		if len(has) > 0 {
+			line += " has " + strings.Join(has, ",")
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// chainOf is a chain of a genesis and so many records.
+func chainOf(t *testing.T, records int) *writer {
+	w := newWriter(t)
+	w.next(line{copy: true, write: insert("0", "old").write})
+	for n := range records - 1 {
+		w.next(insert(fmt.Sprint(n+1), "hello"), update(fmt.Sprint(n+1), "hello, world"))
+	}
+	return w
+}
+
+func TestVerify(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		spoil    func(t *testing.T, w *writer, a []Archive)
+		faults   []string
+		complete uint64
+		stranger int
+	}{
+		{name: "clean", spoil: func(*testing.T, *writer, []Archive) {}, complete: 131},
+		{name: "missing in one", spoil: func(t *testing.T, w *writer, a []Archive) {
+			for _, item := range w.items[99:103] {
+				a[0].drop(t, item)
+			}
+		}, faults: []string{"missing actions 100-103 in 0 has 1"}, complete: 131},
+		{name: "the last ones missing in one", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[1].drop(t, w.items[130])
+		}, faults: []string{"missing actions 131-131 in 1 has 0"}, complete: 131},
+		{name: "missing in both", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[0].drop(t, w.items[99])
+			a[1].drop(t, w.items[99])
+		}, faults: []string{"missing actions 100-100"}, complete: 99},
+		{name: "more missing than a window", spoil: func(t *testing.T, w *writer, a []Archive) {
+			for _, item := range w.items[20:128] {
+				a[0].drop(t, item)
+				a[1].drop(t, item)
+			}
+		}, faults: []string{"missing actions 21-128"}, complete: 20},
+		{name: "one bit changed", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[1].spoil(t, w.items[7], flip)
+		}, faults: []string{"damaged actions 8-8 in 1 has 0"}, complete: 131},
+		{name: "truncated", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[0].spoil(t, w.items[7], half)
+		}, faults: []string{"damaged actions 8-8 in 0 has 1"}, complete: 131},
+		{name: "truncated in both", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[0].spoil(t, w.items[7], half)
+			a[1].spoil(t, w.items[7], half)
+		}, faults: []string{"damaged actions 8-8 in 0", "damaged actions 8-8 in 1"}, complete: 7},
+		{name: "genesis missing in one", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[0].drop(t, w.items[0])
+		}, faults: []string{"missing genesis 1-1 in 0 has 1"}, complete: 131},
+		{name: "another record under its name", spoil: func(t *testing.T, w *writer, a []Archive) {
+			a[0].spoil(t, w.items[30], func([]byte) []byte { return w.items[31].Bytes })
+		}, faults: []string{"damaged actions 31-31 in 0 has 1"}, complete: 131},
+		{name: "forged tags", spoil: func(t *testing.T, w *writer, a []Archive) {
+			stranger := archive.KeyWallet(archive.KeyFromSeed([32]byte{9}))
+			tags := slices.Clone(w.items[40].Tags)
+			for i := range tags {
+				if tags[i].Name == "Seq" {
+					tags[i].Value = "132"
+				}
+			}
+			item, err := archive.SignItem(stranger, tags, w.items[40].Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, a[0], item)
+		}, complete: 131},
+		{name: "a stranger's item of the same number", spoil: func(t *testing.T, w *writer, a []Archive) {
+			stranger := archive.KeyWallet(archive.KeyFromSeed([32]byte{9}))
+			tags := slices.Clone(w.items[40].Tags)
+			for i := range tags {
+				if tags[i].Name == "Digest" {
+					tags[i].Value = strings.Repeat("ab", 32)
+				}
+			}
+			item, err := archive.SignItem(stranger, tags, []byte("nothing of the kind"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, a[0], item)
+		}, complete: 131, stranger: 1},
+		{name: "fork at the end", spoil: func(t *testing.T, w *writer, a []Archive) {
+			other := *w
+			other.header = w.header
+			other.header.Seq--
+			record, err := archive.Open(w.items[130].Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other.header.Prev = record.Header.Prev
+			put(t, a[1], other.next(insert("999", "two histories")))
+		}, faults: []string{
+			"forked actions 131-131 has 0,1", "forked actions 131-131 has 1", "missing actions 131-131 in 0 has 1",
+		}, complete: 130},
+		{name: "wrong prev", spoil: func(t *testing.T, w *writer, a []Archive) {
+			w.header.Prev = w.db
+			item := w.next(insert("999", "of another history"))
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unlinked actions 132-132 has 0,1"}, complete: 131},
+		{name: "a body that is none", spoil: func(t *testing.T, w *writer, a []Archive) {
+			h := w.header
+			h.Seq++
+			h.Txs = 1
+			record := w.seal(h, []byte("nonsense\n"))
+			item := w.wrap(&record)
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "too few lines", spoil: func(t *testing.T, w *writer, a []Archive) {
+			h := w.header
+			h.Seq++
+			h.Txs = 2
+			record := w.seal(h, w.body(insert("1000", "x")))
+			item := w.wrap(&record)
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "a part that nothing is before", spoil: func(t *testing.T, w *writer, a []Archive) {
+			l := insert("1000", "x")
+			l.part = 2
+			item := w.next(l)
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "parts", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one, two := insert("1000", "x"), insert("1001", "y")
+			one.more, two.part = true, 2
+			for _, item := range []archive.Item{w.next(one), w.next(two), w.next(insert("1002", "z"))} {
+				put(t, a[0], item)
+				put(t, a[1], item)
+			}
+		}, complete: 134},
+		{name: "a part that is lost", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one := insert("1000", "x")
+			one.more = true
+			for _, item := range []archive.Item{w.next(one), w.next(insert("1002", "z"))} {
+				put(t, a[0], item)
+				put(t, a[1], item)
+			}
+		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
+		{name: "another schema", spoil: func(t *testing.T, w *writer, a []Archive) {
+			w.header.Schema = action.Digest{1}
+			item := w.next(insert("1000", "x"))
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "a schema that a statement led to", spoil: func(t *testing.T, w *writer, a []Archive) {
+			statement := line{write: func(b *action.Body) {
+				b.Row(action.NewSchema(), [][]byte{[]byte("ALTER TABLE post ADD n int"), []byte("{}")})
+			}}
+			items := []archive.Item{w.next(statement)}
+			w.header.Schema = action.NextSchema(w.header.Schema, "ALTER TABLE post ADD n int", "{}")
+			items = append(items, w.next(insert("1000", "x")))
+			for _, item := range items {
+				put(t, a[0], item)
+				put(t, a[1], item)
+			}
+		}, complete: 133},
+		{name: "initial rows later", spoil: func(t *testing.T, w *writer, a []Archive) {
+			l := insert("1000", "x")
+			l.copy = true
+			item := w.next(l)
+			put(t, a[0], item)
+			put(t, a[1], item)
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := chainOf(t, 130)
+			a := []Archive{folder(t, w.items...), folder(t, w.items...)}
+			test.spoil(t, w, a)
+			r := w.verify(t, a...)
+			if got := told(r, a); !slices.Equal(got, test.faults) {
+				t.Errorf("faults: got\n%s\nwant\n%s\n%+v", strings.Join(got, "\n"), strings.Join(test.faults, "\n"), r.Faults)
+			}
+			if r.Complete == nil || r.Complete.Seq != test.complete {
+				t.Errorf("complete: got %+v, want up to %d", r.Complete, test.complete)
+			}
+			if r.Strangers != test.stranger {
+				t.Errorf("strangers: got %d, want %d", r.Strangers, test.stranger)
+			}
+		})
+	}
+}
+
+func put(t *testing.T, a Archive, item archive.Item) {
+	t.Helper()
+	if _, err := a.Putter.Put(t.Context(), item.Bytes); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,150 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+)
+
+// sighting is one item that an archive lists, and what came of looking at it.
+type sighting struct {
+	archive int // its place among the archives
+	ref     archive.Ref
+	header  archive.Header
+	bytes   int   // of the record
+	err     error // it is not what the list says, or cannot be had
+}
+
+// window is what the archives hold of a few numbers of a series.
+type window[T any] struct {
+	at       map[uint64][]sighting
+	contents map[action.Digest]content[T]
+	last     uint64 // the highest number that something opened for
+}
+
+// content is what the body of a record holds.
+type content[T any] struct {
+	value T
+	err   error // it is signed and cannot be read
+}
+
+// desk is where records are fetched and read by a few workers: memory is bounded
+// by their number and the size of a record.
+type desk struct {
+	archives []Archive
+	failed   []error // by archive: it cannot be read, and is asked no more
+	workers  int
+	buffers  sync.Pool
+}
+
+// errNoArchive: none is left to ask.
+var errNoArchive = errors.New("no archive can be read")
+
+// look asks every archive for q, fetches all that is listed, and reads the body
+// of each record once. Only a cancelled ctx, or no archive left, is an error.
+func look[T any](ctx context.Context, d *desk, q archive.Query, read func(*archive.Record, []byte) (T, error)) (*window[T], error) {
+	refs, err := d.find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	w := &window[T]{at: map[uint64][]sighting{}, contents: map[action.Digest]content[T]{}}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(d.workers)
+	for i, listed := range refs {
+		for _, ref := range listed {
+			group.Go(func() error {
+				record, err := d.archives[i].get(ctx, ref)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				s := sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err}
+				mu.Lock()
+				w.at[ref.Seq] = append(w.at[ref.Seq], s)
+				_, known := w.contents[ref.Digest]
+				if err == nil && !known {
+					w.contents[ref.Digest] = content[T]{} // by this worker, and no other
+					w.last = max(w.last, ref.Seq)
+				}
+				mu.Unlock()
+				if err != nil || known {
+					return nil
+				}
+				c := unpack(d, &record, read)
+				mu.Lock()
+				defer mu.Unlock()
+				w.contents[ref.Digest] = c
+				return nil
+			})
+		}
+	}
+	return w, group.Wait()
+}
+
+func unpack[T any](d *desk, record *archive.Record, read func(*archive.Record, []byte) (T, error)) (c content[T]) {
+	buf, _ := d.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	body, err := record.Body((*buf)[:0])
+	if err != nil {
+		return content[T]{err: err}
+	}
+	c.value, c.err = read(record, body)
+	if *buf = body; cap(body) <= maxKept {
+		d.buffers.Put(buf)
+	}
+	return c
+}
+
+// maxKept is the largest buffer that is used again.
+const maxKept = 32 << 20
+
+// find asks all archives at once. One that fails is asked no more.
+func (d *desk) find(ctx context.Context, q archive.Query) ([][]archive.Ref, error) {
+	refs := make([][]archive.Ref, len(d.archives))
+	var asking sync.WaitGroup
+	for i := range d.archives {
+		if d.failed[i] != nil {
+			continue
+		}
+		asking.Go(func() {
+			listed, err := d.archives[i].Finder.Find(ctx, q)
+			refs[i], d.failed[i] = distinct(listed), err
+		})
+	}
+	asking.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return refs, d.ready()
+}
+
+// ready is an error if no archive is left.
+func (d *desk) ready() error {
+	for _, err := range d.failed {
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %w", errNoArchive, errors.Join(d.failed...))
+}
+
+// distinct drops what an index repeats.
+func distinct(refs []archive.Ref) []archive.Ref {
+	seen := map[archive.Ref]bool{}
+	var once []archive.Ref
+	for _, r := range refs {
+		if !seen[r] {
+			seen[r] = true
+			once = append(once, r)
+		}
+	}
+	return once
+}
