@@ -1,0 +1,9 @@
+package checkpoint_test
+
+import (
+	"testing"
+
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }

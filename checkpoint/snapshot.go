@@ -1,0 +1,275 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/slot"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// snapshot is one moment of the database at a position of its WAL, seen by
+// several sessions, with locks on what they read.
+type snapshot struct {
+	position slot.Created
+	sessions []*pgx.Conn
+	readers  []pgx.Tx
+	head     head
+	tables   []sql.Table // those published, by name
+	preData  string
+	postData string
+	manifest Manifest // all of it but chunks and state
+}
+
+// errChanged: the schema was changed between the moment of the snapshot and the
+// locks. Definitions would be of one moment and rows of another, and a table that
+// was rewritten looks empty to an older snapshot.
+var errChanged = errors.New("the schema was changed, or a table was locked, while the checkpoint began: try again when that is over")
+
+const (
+	takeAttempts = 5
+	takePause    = 2 * time.Second
+	// lockTimeout is below the server's deadlock_timeout: whoever wants a stronger
+	// lock, on which others wait, is never made to fail because of a checkpoint.
+	lockTimeout = "800ms"
+	// slowSlot is when the log says why nothing happens.
+	slowSlot = 3 * time.Second
+)
+
+// take takes a snapshot in which definitions and rows are of one moment.
+func (m *Maker) take(ctx context.Context, conn *pgx.Conn, d sql.Database) (*snapshot, error) {
+	for attempt := 1; ; attempt++ {
+		s := &snapshot{}
+		err := m.tryTake(ctx, conn, d, s)
+		if err == nil {
+			return s, nil
+		}
+		s.end(context.WithoutCancel(ctx))
+		if !errors.Is(err, errChanged) || attempt == takeAttempts {
+			return nil, err
+		}
+		m.logger().Info("the schema was changed while the checkpoint began: it begins again", "attempt", attempt, "error", err)
+		if err := pause(ctx, takePause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) error {
+	name, err := m.begin(ctx, conn, d, s)
+	if err != nil {
+		return err
+	}
+	before, err := fingerprint(ctx, s.readers[0])
+	if err != nil {
+		return err
+	}
+	if err := s.load(ctx, d); err != nil {
+		return err
+	}
+	if s.head.Writer != m.Key.Writer() {
+		return fmt.Errorf("the key is not that of this database's writer: it is of %s, the chain of %s", m.Key.Writer(), s.head.Writer)
+	}
+	// Before the locks: pg_dump takes its own, and would wait for whoever waits for ours.
+	if s.preData, err = sql.DumpSchema(ctx, m.Dump, m.URL, sql.PreData, name); err != nil {
+		return err
+	}
+	if s.postData, err = sql.DumpSchema(ctx, m.Dump, m.URL, sql.PostData, name); err != nil {
+		return err
+	}
+	for range m.jobs() - 1 {
+		if err := m.join(ctx, s, name); err != nil {
+			return err
+		}
+	}
+	for _, tx := range s.readers {
+		if err := s.lock(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if err := s.loadSequences(ctx); err != nil {
+		return err
+	}
+	after, err := fingerprint(ctx, conn)
+	if err == nil && after != before {
+		err = errChanged
+	}
+	return err
+}
+
+// begin makes the first session of the snapshot, and returns the name under which
+// others can join it. The slot that gave it is gone when begin returns.
+func (m *Maker) begin(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) (string, error) {
+	repl, err := slot.Connect(ctx, m.Replication)
+	if err != nil {
+		return "", err
+	}
+	defer repl.Close(context.WithoutCancel(ctx))
+	name := fmt.Sprintf("%s_checkpoint_%d", d.Slot, conn.PgConn().PID()) // one that was killed may be there for a moment
+	if s.position, err = m.createSlot(ctx, conn, repl, name); err != nil {
+		return "", err
+	}
+	if err := m.join(ctx, s, s.position.Snapshot); err != nil {
+		return "", err
+	}
+	if err := s.readers[0].QueryRow(ctx, "SELECT pg_catalog.pg_export_snapshot()").Scan(&name); err != nil {
+		return "", fmt.Errorf("export the snapshot: %w", err)
+	}
+	return name, nil
+}
+
+// createSlot makes the slot. That waits for all running transactions: when it
+// takes long, the log names the oldest.
+func (m *Maker) createSlot(ctx context.Context, conn *pgx.Conn, repl *slot.Conn, name string) (created slot.Created, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		created, err = repl.CreateTemporary(ctx, name)
+	}()
+	timer := time.NewTimer(slowSlot)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		m.logger().Info("the checkpoint waits for the transactions that were running when it began", "oldest", oldest(ctx, conn))
+		<-done
+	}
+	return created, err
+}
+
+// oldest describes the transaction that is running longest, for a log.
+func oldest(ctx context.Context, conn *pgx.Conn) string {
+	const query = `SELECT format('pid %s, %s, since %s', pid, application_name, date_trunc('second', xact_start)) FROM pg_catalog.pg_stat_activity
+		WHERE backend_xid IS NOT NULL ORDER BY xact_start LIMIT 1`
+	var text string
+	if err := conn.QueryRow(ctx, query).Scan(&text); err != nil {
+		return "not known"
+	}
+	return text
+}
+
+// join adds a session that sees the snapshot, and reads block by block, in their order.
+func (m *Maker) join(ctx context.Context, s *snapshot, name string) error {
+	conn, err := m.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	s.sessions = append(s.sessions, conn)
+	tx, err := sql.BeginSnapshot(ctx, conn, name)
+	if err != nil {
+		return err
+	}
+	s.readers = append(s.readers, tx)
+	_, err = tx.Exec(ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_tidscan = on; SET LOCAL synchronize_seqscans = off; SET LOCAL jit = off`)
+	if err != nil {
+		return fmt.Errorf("prepare reading: %w", err)
+	}
+	return nil
+}
+
+// lock keeps the published tables as they are, as pg_dump does.
+func (s *snapshot) lock(ctx context.Context, tx pgx.Tx) error {
+	if len(s.tables) == 0 {
+		return nil
+	}
+	names := make([]string, len(s.tables))
+	for i, t := range s.tables {
+		names[i] = "ONLY " + t.Name.SQL()
+		if t.Partitioned {
+			names[i] = t.Name.SQL()
+		}
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+lockTimeout+"'; LOCK TABLE "+strings.Join(names, ", ")+
+		" IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0")
+	return ifChanged("lock the tables", err)
+}
+
+// ifChanged wraps an error; one that comes from a change of the schema is errChanged.
+func ifChanged(what string, err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case "55P03", "42P01", "3F000": // lock_not_available, undefined_table, invalid_schema_name
+			return fmt.Errorf("%s: %w: %w", what, errChanged, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// end lets the snapshot and the locks go.
+func (s *snapshot) end(ctx context.Context) {
+	for _, conn := range s.sessions {
+		_ = conn.Close(ctx) // nothing was written
+	}
+	s.sessions, s.readers = nil, nil
+}
+
+// fingerprint is another one after any change of the schema, a table that was
+// rewritten or truncated included. What is refreshed or rebuilt without a change
+// of its definition counts by its name.
+func fingerprint(ctx context.Context, q sql.Querier) (string, error) {
+	const query = `WITH rel AS (
+			SELECT c.oid, CASE WHEN c.relkind IN ('m', 'i', 'I') THEN concat(c.relnamespace, ' ', c.relname) ELSE c.xmin::text END AS version
+			FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')),
+		versions AS (
+			SELECT 1, oid::text, version FROM rel
+			UNION ALL SELECT 2, concat(attrelid, ' ', attnum), a.xmin::text FROM pg_catalog.pg_attribute a JOIN rel ON a.attrelid = rel.oid
+			UNION ALL SELECT 3, d.oid::text, d.xmin::text FROM pg_catalog.pg_attrdef d JOIN rel ON d.adrelid = rel.oid
+			UNION ALL SELECT 4, i.indexrelid::text, i.xmin::text FROM pg_catalog.pg_index i JOIN rel ON i.indrelid = rel.oid
+			UNION ALL SELECT 5, r.oid::text, r.xmin::text FROM pg_catalog.pg_rewrite r JOIN rel ON r.ev_class = rel.oid
+			UNION ALL SELECT 6, t.oid::text, t.xmin::text FROM pg_catalog.pg_trigger t JOIN rel ON t.tgrelid = rel.oid
+			UNION ALL SELECT 7, concat(inhrelid, ' ', inhparent), h.xmin::text FROM pg_catalog.pg_inherits h JOIN rel ON h.inhrelid = rel.oid
+			UNION ALL SELECT 8, s.seqrelid::text, s.xmin::text FROM pg_catalog.pg_sequence s JOIN rel ON s.seqrelid = rel.oid
+			UNION ALL SELECT 9, p.oid::text, p.xmin::text FROM pg_catalog.pg_policy p JOIN rel ON p.polrelid = rel.oid
+			UNION ALL SELECT 10, c.oid::text, c.xmin::text FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
+				WHERE left(n.nspname, 3) <> 'pg_'
+			UNION ALL SELECT 11, t.oid::text, t.xmin::text FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+				WHERE left(n.nspname, 3) <> 'pg_' AND t.oid >= 16384
+			UNION ALL SELECT 12, p.oid::text, p.xmin::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+				WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'pgbridge' AND p.oid >= 16384
+			UNION ALL SELECT 13, e.oid::text, e.xmin::text FROM pg_catalog.pg_enum e
+			UNION ALL SELECT 14, n.oid::text, n.xmin::text FROM pg_catalog.pg_namespace n WHERE left(n.nspname, 3) <> 'pg_')
+		SELECT coalesce(md5(string_agg(concat_ws(' ', v.*), ';' ORDER BY v.*)), '') FROM versions v`
+	var text string
+	if err := q.QueryRow(ctx, query).Scan(&text); err != nil {
+		return "", fmt.Errorf("look for changes of the schema: %w", err)
+	}
+	return text, nil
+}
+
+// microseconds is the time of the snapshot's session.
+func microseconds(ctx context.Context, tx pgx.Tx) (at int64, err error) {
+	err = tx.QueryRow(ctx, "SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::int8").Scan(&at)
+	if err != nil {
+		return 0, fmt.Errorf("read the snapshot's time: %w", err)
+	}
+	return at, nil
+}
+
+// chosen are the tables of all that are in the publication.
+func chosen(all []sql.Table, published []action.Name) ([]sql.Table, error) {
+	byName := make(map[action.Name]sql.Table, len(all))
+	for _, t := range all {
+		byName[t.Name] = t
+	}
+	tables := make([]sql.Table, 0, len(published))
+	for _, name := range published {
+		t, ok := byName[name]
+		if !ok {
+			return nil, fmt.Errorf("table %s is published and is none that can be: pgbridge check says why", name)
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}

@@ -1,0 +1,150 @@
+package checkpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// head is the chain of this database as a snapshot sees it.
+type head struct {
+	Head
+	system   uint64
+	timeline uint32
+	schema   action.Digest // that the next record is written against
+}
+
+// load reads what a manifest says besides rows and sequences.
+func (s *snapshot) load(ctx context.Context, d sql.Database) (err error) {
+	tx, m := s.readers[0], &s.manifest
+	if s.head, err = loadHead(ctx, tx, d); err != nil {
+		return err
+	}
+	m.LSN, m.Heads = s.position.LSN, []Head{s.head.Head}
+	if m.At, err = microseconds(ctx, tx); err != nil {
+		return err
+	}
+	server, err := sql.LoadServer(ctx, tx)
+	if err != nil {
+		return err
+	}
+	all, err := sql.Tables(ctx, tx)
+	if err != nil {
+		return err
+	}
+	publication, err := sql.LoadPublication(ctx, tx, d.Publication)
+	if err != nil {
+		return err
+	}
+	if s.tables, err = chosen(all, publication.Tables); err != nil {
+		return err
+	}
+	genesis := sql.NewGenesis("", s.head.Writer, server, s.tables, "", "")
+	m.Server, m.Tables = genesis.Server, genesis.Tables
+	if m.Extensions, err = loadExtensions(ctx, tx); err != nil {
+		return err
+	}
+	if m.Roles, err = loadRoles(ctx, tx); err != nil {
+		return err
+	}
+	if m.Definitions, err = loadDefinitions(ctx, tx); err != nil {
+		return err
+	}
+	m.Views, err = loadViews(ctx, tx)
+	return err
+}
+
+func loadHead(ctx context.Context, tx pgx.Tx, d sql.Database) (h head, err error) {
+	var writer, digest, clock, system, schema string
+	var epoch, seq, timeline int64
+	err = tx.QueryRow(ctx, `SELECT writer, epoch, seq, digest, clock, system, timeline, coalesce(schema, '') FROM pgbridge.chain`).
+		Scan(&writer, &epoch, &seq, &digest, &clock, &system, &timeline, &schema)
+	if err != nil {
+		return head{}, fmt.Errorf("load chain: %w", err)
+	}
+	var errs [5]error
+	h.Epoch, h.Seq, h.timeline = uint32(epoch), uint64(seq), uint32(timeline)
+	h.Writer, errs[0] = action.ParseWriter(writer)
+	h.Digest, errs[1] = action.ParseDigest(digest)
+	h.Clock, errs[2] = action.ParseClock(clock)
+	h.system, errs[3] = strconv.ParseUint(system, 10, 64)
+	if schema != "" {
+		h.schema, errs[4] = action.ParseDigest(schema)
+	} else { // it never changed
+		var genesis archive.Record
+		genesis, errs[4] = archive.Open(d.Genesis)
+		h.schema = genesis.Header.Schema
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return head{}, fmt.Errorf("load chain: %w", err)
+	}
+	return h, nil
+}
+
+func loadExtensions(ctx context.Context, tx pgx.Tx) ([]Extension, error) {
+	rows, err := tx.Query(ctx, `SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY extname::text COLLATE "C"`)
+	if err != nil {
+		return nil, fmt.Errorf("list extensions: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Extension])
+	if err != nil {
+		return nil, fmt.Errorf("list extensions: %w", err)
+	}
+	return all, nil
+}
+
+// loadRoles lists the roles that policies name: there is no policy without them.
+func loadRoles(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT DISTINCT r.rolname::text COLLATE "C" FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS u (oid)
+		JOIN pg_catalog.pg_roles r ON r.oid = u.oid ORDER BY 1`)
+	if err != nil {
+		return nil, fmt.Errorf("list the roles of policies: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the roles of policies: %w", err)
+	}
+	return append([]string{}, all...), nil
+}
+
+// loadDefinitions reads the actions as of the snapshot. Those of the chain's row
+// are of an earlier moment.
+func loadDefinitions(ctx context.Context, tx pgx.Tx) (map[string]json.RawMessage, error) {
+	rows, err := tx.Query(ctx, `SELECT name, definition::text FROM pgbridge.action`)
+	if err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	all := map[string]json.RawMessage{}
+	var name, text string
+	_, err = pgx.ForEachRow(rows, []any{&name, &text}, func() error {
+		all[name] = json.RawMessage(text)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	return all, nil
+}
+
+// loadSequences reads where the sequences stand. They obey no snapshot, so the
+// tables must be locked, and the fingerprint be compared afterwards: nothing may
+// restart one in between.
+func (s *snapshot) loadSequences(ctx context.Context) error {
+	all, err := sql.Sequences(ctx, s.readers[0])
+	if err != nil {
+		return ifChanged("checkpoint", err)
+	}
+	s.manifest.Sequences = make([]Sequence, 0, len(all))
+	for _, q := range all {
+		s.manifest.Sequences = append(s.manifest.Sequences, Sequence{q.Name, q.Last, q.Called})
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// store brings chunks to the archives, each content once. Its memory is
+// pgbridge.chunk: a row that names all archives is proof that they have it.
+type store struct {
+	key      archive.Key
+	wallet   archive.Wallet
+	deliver  deliver
+	header   archive.Header // of a chunk, but for its number
+	places   []string       // names of the archives
+	mu       sync.Mutex     // of what follows
+	conn     *pgx.Conn
+	last     uint64 // number that was given away
+	chunks   int    // kept so far, found or sent
+	sent     int    // those that were sent
+	size     int64
+	bytes    int64
+	newBytes int64
+}
+
+func (m *Maker) newStore(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) (*store, error) {
+	st := &store{
+		key: m.Key, wallet: m.wallet(), conn: conn, places: m.places(),
+		deliver: deliver{to: m.Archives, log: m.logger()},
+		header: archive.Header{
+			Type: archive.TypeChunk, DB: d.ID, Epoch: s.head.Epoch, Prev: d.ID, From: s.position.LSN, To: s.position.LSN,
+			System: s.head.system, Timeline: s.head.timeline, Schema: s.head.schema,
+		},
+	}
+	err := conn.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM pgbridge.chunk WHERE epoch = $1`, int64(s.head.Epoch)).Scan(&st.last)
+	if err != nil {
+		return nil, fmt.Errorf("find the last chunk: %w", err)
+	}
+	return st, nil
+}
+
+// keep makes sure that all archives have a chunk with this text. It may be called
+// concurrently.
+func (s *store) keep(ctx context.Context, text []byte, rows int64) (Chunk, error) {
+	content := action.Digest(sha256.Sum256(text))
+	chunk, found, err := s.find(ctx, content)
+	if err != nil {
+		return Chunk{}, err
+	}
+	if !found {
+		if chunk, err = s.add(ctx, content, text, rows); err != nil {
+			return Chunk{}, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chunks++
+	s.size += chunk.Size
+	s.bytes += chunk.Bytes
+	if !found {
+		s.sent++
+		s.newBytes += chunk.Bytes
+	}
+	return chunk, nil
+}
+
+// keepText is keep for a text of any length that is not rows.
+func (s *store) keepText(ctx context.Context, text string) ([]Chunk, error) {
+	chunks := []Chunk{}
+	for len(text) > 0 {
+		n := min(len(text), chunkSize)
+		chunk, err := s.keep(ctx, []byte(text[:n]), 0)
+		if err != nil {
+			return nil, err
+		}
+		chunks = append(chunks, chunk)
+		text = text[n:]
+	}
+	return chunks, nil
+}
+
+func (s *store) fresh() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
+}
+
+// find looks for a chunk that all archives have.
+func (s *store) find(ctx context.Context, content action.Digest) (c Chunk, found bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows, err := s.conn.Query(ctx, `SELECT seq, digest, row_count, size, bytes FROM pgbridge.chunk WHERE epoch = $1 AND content = $2 AND archives @> $3`,
+		int64(s.header.Epoch), content.String(), s.places)
+	if err != nil {
+		return Chunk{}, false, fmt.Errorf("look for a chunk: %w", err)
+	}
+	c.Epoch = s.header.Epoch
+	var digest string
+	_, err = pgx.ForEachRow(rows, []any{&c.Seq, &digest, &c.Rows, &c.Size, &c.Bytes}, func() (err error) {
+		found = true
+		c.Digest, err = action.ParseDigest(digest)
+		return err
+	})
+	if err != nil {
+		return Chunk{}, false, fmt.Errorf("look for a chunk: %w", err)
+	}
+	return c, found, nil
+}
+
+// add seals a new chunk and sends it. Its number is durable before any archive
+// sees it, so that no other record ever gets it; that all archives have it is
+// noted last. A crash in between costs the chunk, which is then made anew under
+// another number.
+func (s *store) add(ctx context.Context, content action.Digest, text []byte, rows int64) (Chunk, error) {
+	h := s.header
+	s.mu.Lock()
+	s.last++
+	h.Seq = s.last
+	s.mu.Unlock()
+	record, err := archive.Seal(s.key, h, text)
+	if err != nil {
+		return Chunk{}, err
+	}
+	item, err := archive.Wrap(s.wallet, &record, nil)
+	if err != nil {
+		return Chunk{}, fmt.Errorf("wrap chunk %d: %w", h.Seq, err)
+	}
+	c := Chunk{Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Rows: rows, Size: int64(len(text)), Bytes: int64(len(record.Bytes))}
+	const begin = `INSERT INTO pgbridge.chunk (epoch, seq, content, digest, row_count, size, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (epoch, content) DO UPDATE SET (seq, digest, row_count, size, bytes, archives) =
+			(excluded.seq, excluded.digest, excluded.row_count, excluded.size, excluded.bytes, excluded.archives)`
+	if err := s.exec(ctx, begin, int64(c.Epoch), int64(c.Seq), content.String(), c.Digest.String(), c.Rows, c.Size, c.Bytes); err != nil {
+		return Chunk{}, fmt.Errorf("note chunk %d: %w", c.Seq, err)
+	}
+	if err := s.deliver.all(ctx, item.ID, item.Bytes); err != nil {
+		return Chunk{}, fmt.Errorf("send chunk %d: %w", c.Seq, err)
+	}
+	const end = `UPDATE pgbridge.chunk SET archives = $3 WHERE epoch = $1 AND seq = $2`
+	if err := s.exec(ctx, end, int64(c.Epoch), int64(c.Seq), s.places); err != nil {
+		return Chunk{}, fmt.Errorf("note chunk %d: %w", c.Seq, err)
+	}
+	return c, nil
+}
+
+func (s *store) exec(ctx context.Context, query string, args ...any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.conn.Exec(ctx, query, args...)
+	return err
+}
