@@ -194,6 +194,15 @@ func (p *plan) deleteWhole() string {
 		"DELETE FROM " + p.table.target + " t USING here h JOIN gone g ON g.w = h.w AND h.i <= g.n WHERE t.tableoid = h.o AND t.ctid = h.c"
 }
 
+// sqlFor is the statement for n rows. Rows without columns are all alike, and
+// bring no parameters that would say how many they are.
+func (p *plan) sqlFor(n int) string {
+	if p.shape.Op != action.Delete || len(p.keyColumns) > 0 {
+		return p.sql
+	}
+	return "DELETE FROM " + p.table.target + " t WHERE (t.tableoid, t.ctid) IN (SELECT t.tableoid, t.ctid FROM " + p.table.target + " t LIMIT " + strconv.Itoa(n) + ")"
+}
+
 // updateWhole updates one of the rows that equal the old one. One row a statement.
 func (p *plan) updateWhole() string {
 	return "WITH one AS (SELECT t.tableoid AS o, t.ctid AS c, v.* FROM " + p.table.target + " t, " + p.source() +

@@ -89,7 +89,7 @@ func appendRow(groups []planRows, p *plan, at int) []planRows {
 // statement updates or deletes the rows at the given places.
 func (w *writer) statement(ctx context.Context, p *plan, values []action.Value, rows []int) error {
 	w.bind(p.params, values, rows)
-	name, err := w.prepare(ctx, p.sql)
+	name, err := w.prepare(ctx, p.sqlFor(len(rows)))
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", p.shape.Action(), err)
 	}

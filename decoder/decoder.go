@@ -123,7 +123,7 @@ func (d *Decoder) delete(m *message, e *Event) error {
 		return err
 	}
 	e.Kind, e.Shape = Row, r.deleteShape(kind)
-	if len(e.Shape.Key) == 0 {
+	if len(e.Shape.Key) == 0 && kind != 'O' {
 		return r.noKey(action.Delete)
 	}
 	if err := d.appendKey(r, e, d.old, kind == 'O'); err != nil {
@@ -169,7 +169,7 @@ func (d *Decoder) update(m *message, e *Event) error {
 	}
 	d.mask = append(d.mask, old)
 	e.Kind, e.Shape = Row, r.updateShape(d.mask)
-	if len(e.Shape.Key) == 0 {
+	if len(e.Shape.Key) == 0 && old != 'O' {
 		return r.noKey(action.Update)
 	}
 
