@@ -126,3 +126,12 @@ func ParseManifest(body []byte) (Manifest, error) {
 	}
 	return m, nil
 }
+
+// Chunks are all that m names, in its order; some may be there twice.
+func (m *Manifest) Chunks() []Chunk {
+	all := append(append([]Chunk{}, m.PreData...), m.PostData...)
+	for _, f := range m.Files {
+		all = append(all, f.Chunks...)
+	}
+	return all
+}
