@@ -12,7 +12,8 @@ import (
 
 // guard sees that nothing was passed over. The server leaves out what the
 // publication does not have at that moment and gives no sign of it: a table that
-// was taken out for a while, or, on 18, a publication that was dropped.
+// was taken out for a while, or, on 18, a publication that was dropped. What the
+// event triggers changed, with the schema, is in order.
 type guard struct {
 	end atomic.Uint64 // of the WAL when the publication was last looked at
 }
@@ -32,7 +33,7 @@ func (g *guard) check(ctx context.Context, conn *pgx.Conn, to action.LSN) error 
 	var same bool
 	looks := &pgx.Batch{} // in this order: what ends before end is committed when the publication is looked at
 	looks.Queue("SELECT pg_current_wal_insert_lsn()::text").QueryRow(func(row pgx.Row) error { return row.Scan(&end) })
-	looks.Queue("SELECT coalesce(publication_mark = pgbridge.publication_mark(), false) FROM pgbridge.database").QueryRow(func(row pgx.Row) error { return row.Scan(&same) })
+	looks.Queue("SELECT coalesce(pgbridge.publication_untouched(), false)").QueryRow(func(row pgx.Row) error { return row.Scan(&same) })
 	err := conn.SendBatch(ctx, looks).Close()
 	if err != nil {
 		return fmt.Errorf("look at the publication: %w", err)

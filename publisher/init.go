@@ -25,6 +25,7 @@ type Init struct {
 	Dump        sql.Dump
 	Name        string
 	Tables      []sql.Table // to publish
+	Scope       sql.Scope   // whether tables made later are published, too
 	Key         archive.Key
 	Wallet      archive.Wallet
 	Log         *slog.Logger
@@ -53,7 +54,10 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 	case d.Role != sql.RoleWriter:
 		return action.Digest{}, fmt.Errorf("the database follows %s (%s): it cannot found another", d.Name, d.ID)
 	case d.Stage == sql.StageReady:
-		return d.ID, in.same(ctx, conn)
+		if err := in.same(ctx, conn); err != nil {
+			return action.Digest{}, err
+		}
+		return d.ID, in.watch(ctx, conn) // set up by a pgbridge that did not
 	}
 	repl, err := slot.Connect(ctx, in.Replication)
 	if err != nil {
@@ -113,13 +117,16 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err != nil {
 		return action.Digest{}, err
 	}
-	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name, Slot: slotName}
+	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name, Slot: slotName, Scope: in.Scope}
 	if err := sql.SaveDatabase(ctx, conn, d); err != nil {
 		return action.Digest{}, err
 	}
 	// What was defined before the slot is there is not in the stream.
 	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.action"); err != nil {
 		return action.Digest{}, fmt.Errorf("forget actions: %w", err)
+	}
+	if err := in.watch(ctx, conn); err != nil {
+		return action.Digest{}, err
 	}
 	if err := sql.CreatePublication(ctx, conn, sql.DefaultName, names(in.Tables)); err != nil {
 		return action.Digest{}, err
@@ -141,6 +148,15 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	}
 	d.Stage, d.ID, d.Genesis = sql.StageReady, record.Digest, record.Bytes
 	return d.ID, sql.SaveDatabase(ctx, conn, d)
+}
+
+// watch puts schema changes into the stream, where the role may.
+func (in *Init) watch(ctx context.Context, conn *pgx.Conn) error {
+	watched, err := sql.WatchSchema(ctx, conn)
+	if err == nil && !watched && in.Log != nil {
+		in.Log.Warn("schema changes will not be in the stream: only superusers make event triggers")
+	}
+	return err
 }
 
 func names(tables []sql.Table) []action.Name {

@@ -18,7 +18,11 @@ const (
 
 // mark is the content of a true mark of transaction 7.
 func mark(secret, rest string) []byte {
-	sum := sha256.Sum256([]byte(secret + ":7"))
+	seed := secret + ":7"
+	if !strings.ContainsAny(rest[:min(1, len(rest))], "ced") {
+		seed += ":" + rest[:min(1, len(rest))]
+	}
+	sum := sha256.Sum256([]byte(seed))
 	return []byte(hex.EncodeToString(sum[:]) + rest)
 }
 

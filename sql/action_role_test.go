@@ -68,7 +68,7 @@ func TestRolesOfAnAction(t *testing.T) {
 	w.want(t, []string{`c ["app.sell_owner",["id","buyer"],["` + id + `", ` + `"` + customer + `"]]`, "I app.posts", "e"})
 
 	// The customer saw the token of a transaction, and guesses.
-	token := queryText(t, admin, "SELECT pgbridge.mark('d', '[]')")
+	token := queryText(t, admin, "SELECT pgbridge.write_mark('d', '[]')")
 	w.read(t)
 	for _, guess := range []string{token, strings.Repeat("0", 64), ""} {
 		mustExec(t, as[customer], "SELECT pg_logical_emit_message(true, 'pgbridge', $1 || 'd[\"app.sell_owner\",null]')", guess)

@@ -127,15 +127,16 @@ func loadPublicationOptions(ctx context.Context, q Querier, p *Publication) erro
 // MarkPublication remembers the publication as it is now. The schema and the row
 // of pgbridge.database must be there.
 func MarkPublication(ctx context.Context, q Querier) error {
-	_, err := q.Exec(ctx, "UPDATE pgbridge.database SET publication_mark = pgbridge.publication_mark()")
+	_, err := q.Exec(ctx, "SELECT pgbridge.mark_publication()")
 	return wrapUnlessNil("mark the publication", err)
 }
 
-// PublicationMarked says whether the publication was never changed since
-// MarkPublication, not even for a moment.
+// PublicationMarked says whether nobody changed the publication since
+// MarkPublication, not even for a moment, but the triggers that put new tables
+// into it and take partitions out of it.
 func PublicationMarked(ctx context.Context, q Querier) (bool, error) {
 	var marked bool
-	err := q.QueryRow(ctx, "SELECT coalesce(publication_mark = pgbridge.publication_mark(), false) FROM pgbridge.database").Scan(&marked)
+	err := q.QueryRow(ctx, "SELECT coalesce(pgbridge.publication_untouched(), false)").Scan(&marked)
 	return marked, wrapUnlessNil("compare the publication", err)
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func newInit() *cobra.Command {
-	var name, join string
+	var name, join, scope string
 	var tables []string
 	cmd := &cobra.Command{
 		Use:   "init --name NAME | --join DB-ID",
@@ -37,16 +37,34 @@ is undone and begun anew.`,
 			case join != "":
 				return a.join(cmd.Context(), join)
 			}
-			return a.found(cmd.Context(), name, tables)
+			published, err := chooseScope(scope, tables)
+			if err != nil {
+				return err
+			}
+			return a.found(cmd.Context(), name, tables, published)
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "found a database of this `name`")
 	cmd.Flags().StringVar(&join, "join", "", "follow the database with this `id`")
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
+	cmd.Flags().StringVar(&scope, "tables", "", "publish `all` tables, also those made later, or only those listed now (default all, with --table listed)")
 	return cmd
 }
 
-func (a *app) found(ctx context.Context, name string, only []string) error {
+// chooseScope reads --tables.
+func chooseScope(scope string, only []string) (sql.Scope, error) {
+	switch {
+	case scope == "" && len(only) > 0, scope == string(sql.ScopeListed):
+		return sql.ScopeListed, nil
+	case scope == string(sql.ScopeAll) && len(only) > 0:
+		return "", usageError{errors.New("--tables all: leave out --table, or give --tables listed")}
+	case scope == "", scope == string(sql.ScopeAll):
+		return sql.ScopeAll, nil
+	}
+	return "", usageError{fmt.Errorf("--tables %s: it is all or listed", scope)}
+}
+
+func (a *app) found(ctx context.Context, name string, only []string, scope sql.Scope) error {
 	conn, err := a.database(ctx)
 	if err != nil {
 		return err
@@ -80,7 +98,7 @@ func (a *app) found(ctx context.Context, name string, only []string) error {
 		return err
 	}
 	in := &publisher.Init{
-		Connect: a.connect, Replication: replication, URL: a.DatabaseURL, Dump: dump, Name: name, Tables: tables,
+		Connect: a.connect, Replication: replication, URL: a.DatabaseURL, Dump: dump, Name: name, Tables: tables, Scope: scope,
 		Key: key, Wallet: wallet, Log: a.log,
 	}
 	db, err := in.Run(ctx)

@@ -18,6 +18,45 @@
 -- owner or a tablespace is marked, since it may do more: who applies it leaves that out. What a script
 -- of an extension does is not marked, CREATE EXTENSION is. EXPLAIN ANALYZE CREATE TABLE AS fires no trigger.
 
+-- A mark of any kind but a call: what it says is executed, or believed, by peers.
+-- Only for the owner of this schema. Its token has the letter in it: that of a
+-- call, which owners of actions get, is none.
+CREATE FUNCTION pgbridge.write_mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    token text;
+BEGIN
+    SELECT concat(s.secret, ':', pg_current_xact_id()::xid, CASE WHEN letter <> 'd' THEN ':' || letter END) INTO STRICT token FROM pgbridge.secret AS s;
+    token := encode(sha256(convert_to(token, 'UTF8')), 'hex');
+    PERFORM pg_logical_emit_message(true, 'pgbridge', convert_to(concat(token, letter, payload), 'UTF8'));
+    RETURN token;
+END $$;
+
+-- As in 0002, but for calls only: owners of actions may execute it.
+CREATE OR REPLACE FUNCTION pgbridge.mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    token pg_catalog.text;
+    lsn   pg_catalog.pg_lsn;
+BEGIN
+    IF letter OPERATOR(pg_catalog.<>) 'c' THEN
+        RAISE EXCEPTION 'pgbridge.mark is for calls' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid) INTO STRICT token FROM pgbridge.secret AS s;
+    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
+    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(token, letter, payload), 'UTF8'));
+    RETURN token;
+END $$;
+
+CREATE OR REPLACE FUNCTION pgbridge.define(action text, signature text, definition text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF definition IS NULL THEN
+        DELETE FROM pgbridge.action a WHERE a.name = $1;
+    ELSE
+        INSERT INTO pgbridge.action AS a (name, function, definition) VALUES ($1, $2, $3::json)
+        ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp());
+    END IF;
+    PERFORM pgbridge.write_mark('d', format('[%s,%s]', to_json(action), coalesce(definition, 'null')));
+END $$;
+
 -- Which tables are published: all, also those made later, or those listed at init.
 ALTER TABLE pgbridge.database ADD COLUMN scope text NOT NULL DEFAULT 'listed' CHECK (scope IN ('all', 'listed'));
 
@@ -52,10 +91,10 @@ $$;
 
 -- The settings that decide what the text of a statement means. Those that are as
 -- in pgbridge's own sessions are left out, but for the four usual ones.
-CREATE FUNCTION pgbridge.settings() RETURNS json LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION pgbridge.settings(path json) RETURNS json LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     SELECT json_object_agg(name, value ORDER BY i) FROM (VALUES
         (1, 'search_path', (SELECT coalesce(string_agg(quote_ident(s), ', ' ORDER BY n), '')
-            FROM json_array_elements_text(current_setting('pgbridge.caller_path')::json) WITH ORDINALITY AS u(s, n) WHERE s NOT LIKE 'pg\_temp%'), NULL),
+            FROM json_array_elements_text(path) WITH ORDINALITY AS u(s, n) WHERE s NOT LIKE 'pg\_temp%'), NULL),
         (2, 'TimeZone', current_setting('TimeZone'), NULL),
         (3, 'DateStyle', current_setting('DateStyle'), NULL),
         (4, 'IntervalStyle', current_setting('IntervalStyle'), NULL),
@@ -69,9 +108,16 @@ CREATE FUNCTION pgbridge.settings() RETURNS json LANGUAGE sql STABLE SET search_
     ) AS s(i, name, value, usual) WHERE value IS DISTINCT FROM usual
 $$;
 
-CREATE FUNCTION pgbridge.mark_statement(statement text, n bigint, tag text, settings json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+-- path is the search_path of whoever ran it.
+CREATE FUNCTION pgbridge.mark_statement(statement text, n bigint, tag text, path json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM pgbridge.mark('s', format('{"statement":%s,"n":%s,"tag":%s,"settings":%s}', to_json(statement), n, to_json(tag), settings));
+    PERFORM pgbridge.write_mark('s', format('{"statement":%s,"n":%s,"tag":%s,"settings":%s}', to_json(statement), n, to_json(tag), pgbridge.settings(path)));
+END $$;
+
+-- Marks a statement that nobody wrote. Its names are qualified.
+CREATE FUNCTION pgbridge.mark_generated(statement text, tag text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM pgbridge.mark_statement(statement, 0, tag, '[]');
 END $$;
 
 -- The statement that a function runs, given the frames around it (PG_CONTEXT).
@@ -103,6 +149,14 @@ BEGIN
     RETURN coalesce(current_setting('pgbridge.quiet', true), '') <> '' AND current_setting('pgbridge.quiet') = pgbridge.quiet_token();
 END $$;
 
+-- Runs a statement of the triggers' own.
+CREATE FUNCTION pgbridge.quietly(statement text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('pgbridge.quiet', pgbridge.quiet_token(), true);
+    EXECUTE statement;
+    PERFORM set_config('pgbridge.quiet', '', true);
+END $$;
+
 CREATE FUNCTION pgbridge.begin_extension() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('pgbridge.quiet', pgbridge.quiet_token(), true);
@@ -119,19 +173,308 @@ CREATE FUNCTION pgbridge.drop_concerns_peers() RETURNS boolean LANGUAGE sql SET 
     FROM pg_event_trigger_dropped_objects() WHERE original
 $$;
 
+-- An action's effect is rows: what it did could not be replayed.
+CREATE FUNCTION pgbridge.refuse_in_call(stack text) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    action text;
+BEGIN
+    SELECT a.name INTO action FROM pgbridge.action a
+        WHERE strpos(E'\n' || stack, format(E'\nPL/pgSQL function pgbridge.%I(', a.name)) > 0 OR strpos(E'\n' || stack, format(E'\nPL/pgSQL function %I(', a.name)) > 0;
+    IF FOUND THEN
+        RAISE EXCEPTION 'action % changes the schema', action
+            USING HINT = 'Change the schema outside of actions. Temporary objects are allowed.', ERRCODE = 'feature_not_supported';
+    END IF;
+END $$;
+
+-- Marks what was dropped, object by object: the statement names what peers do not
+-- have (temporary tables), or means something else there (DROP OWNED).
+CREATE FUNCTION pgbridge.mark_dropped() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT pgbridge.mark_generated(format('DROP %s IF EXISTS %s CASCADE', CASE object_type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(object_type) END, object_identity),
+        'DROP ' || CASE object_type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(object_type) END)
+    FROM pg_event_trigger_dropped_objects() WITH ORDINALITY AS o
+    WHERE original AND NOT is_temporary AND schema_name IS DISTINCT FROM 'pgbridge' AND object_identity !~ '( on |^)(pg_temp|pgbridge)(\.|$)'
+        AND object_type NOT IN ('default acl', 'user mapping', 'publication', 'subscription', 'event trigger', 'large object')
+    ORDER BY ordinality
+$$;
+
+-- The publication.
+
+-- The tables that are published, as init and the triggers made it. What the
+-- catalogue has besides, or not, or anew, was done by hand (publication_untouched).
+CREATE TABLE pgbridge.published (
+    relid      oid PRIMARY KEY,
+    membership text NOT NULL -- oid and xmin of the row in pg_publication_rel
+);
+
+-- Tables that have REPLICA IDENTITY FULL by rule, for want of a key.
+CREATE TABLE pgbridge.keyless (relid oid PRIMARY KEY);
+
+CREATE FUNCTION pgbridge.memberships() RETURNS TABLE (relid oid, membership text) LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT r.prrelid, concat_ws('.', r.oid, r.xmin)
+    FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pgbridge.database d ON d.publication = p.pubname
+$$;
+
+-- Of a writer that was set up before, what is published now is what it was at
+-- init, if the mark says so. If not it stays wrong.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pgbridge.database WHERE publication_mark = pgbridge.publication_mark()) THEN
+        UPDATE pgbridge.database SET publication_mark = 'valid';
+        INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships();
+    END IF;
+END $$;
+
+-- A text that any change to the publication changes, but for that of its list of
+-- tables, which pgbridge.published has.
+CREATE OR REPLACE FUNCTION pgbridge.publication_mark() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    pub     record;
+    schemas text;
+BEGIN
+    SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
+    IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
+        SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas FROM pg_publication_namespace WHERE pnpubid = pub.oid;
+    END IF;
+    RETURN md5(concat_ws('/', pub.oid, pub.xmin, schemas));
+END $$;
+
+UPDATE pgbridge.database SET publication_mark = CASE publication_mark WHEN 'valid' THEN pgbridge.publication_mark() ELSE 'changed' END WHERE publication_mark IS NOT NULL;
+
+-- Remembers the publication as it is now.
+CREATE FUNCTION pgbridge.mark_publication() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    DELETE FROM pgbridge.published;
+    INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships();
+    UPDATE pgbridge.database SET publication_mark = pgbridge.publication_mark()
+$$;
+
+-- Whether nobody but the triggers changed the publication since mark_publication,
+-- not even for a moment: what was written meanwhile was passed over, and the
+-- server says nothing. All of it is seen in one snapshot.
+CREATE FUNCTION pgbridge.publication_untouched() RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT coalesce(d.publication_mark = pgbridge.publication_mark(), false) AND NOT EXISTS (
+        SELECT FROM pgbridge.published p FULL JOIN pgbridge.memberships() m ON m.relid = p.relid WHERE m.membership IS DISTINCT FROM p.membership)
+    FROM pgbridge.database d
+$$;
+
+-- Whether a row of the catalogue was written by this transaction. Now and then
+-- also one that another has written since this one began.
+CREATE FUNCTION pgbridge.is_recent(row_xmin xid) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT age(row_xmin) <= age(pg_current_xact_id()::xid)
+$$;
+
+-- The table under whose name the rows of one are published.
+CREATE FUNCTION pgbridge.root_of(relation oid) RETURNS oid LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT coalesce(CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END, c.oid) FROM pg_class c WHERE c.oid = $1
+$$;
+
+CREATE FUNCTION pgbridge.table_sql(relation oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+
+-- What is no table any more is not published either. A table that was taken out by
+-- hand before keeps its row: the guard is to see it.
+CREATE FUNCTION pgbridge.forget_dropped() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    DELETE FROM pgbridge.published p USING pg_event_trigger_dropped_objects() o
+        WHERE o.classid = 'pg_publication_rel'::regclass AND split_part(p.membership, '.', 1)::oid = o.objid;
+    DELETE FROM pgbridge.keyless k USING pg_event_trigger_dropped_objects() o WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = k.relid
+$$;
+
+-- Takes tables that have become partitions out of the publication, and returns
+-- them: their root publishes. Where all tables are to be published, puts in those
+-- that have come up.
+CREATE FUNCTION pgbridge.settle_publication() RETURNS oid[] LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    pub  name;
+    gone oid[];
+    new  oid[];
+BEGIN
+    SELECT p.pubname INTO pub FROM pg_publication p JOIN pgbridge.database d ON d.publication = p.pubname;
+    IF NOT FOUND THEN
+        RETURN '{}';
+    END IF;
+    SELECT coalesce(array_agg(p.relid), '{}') INTO gone FROM pgbridge.published p JOIN pgbridge.memberships() m ON m.relid = p.relid AND m.membership = p.membership
+        JOIN pg_class c ON c.oid = p.relid WHERE c.relispartition AND pgbridge.root_of(c.oid) IN (SELECT relid FROM pgbridge.published);
+    IF gone <> '{}' THEN
+        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I DROP TABLE %s', pub, (SELECT string_agg('ONLY ' || pgbridge.table_sql(t), ', ') FROM unnest(gone) AS t)));
+        DELETE FROM pgbridge.published WHERE relid = ANY (gone);
+    END IF;
+    SELECT coalesce(array_agg(c.oid), '{}') INTO new FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE (SELECT scope FROM pgbridge.database) = 'all' AND pgbridge.is_recent(c.xmin)
+            AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')
+            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+            AND c.oid NOT IN (SELECT relid FROM pgbridge.published) AND c.oid NOT IN (SELECT relid FROM pgbridge.memberships());
+    IF new <> '{}' THEN
+        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I ADD TABLE %s', pub, (SELECT string_agg('ONLY ' || pgbridge.table_sql(t), ', ' ORDER BY t) FROM unnest(new) AS t)));
+        INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (new);
+    END IF;
+    RETURN gone;
+END $$;
+
+-- Whether the server finds the rows of a table by an index, and the stream has
+-- all its columns.
+CREATE FUNCTION pgbridge.has_key(relation oid, identity "char") RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisvalid AND i.indimmediate
+        AND CASE $2 WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+        AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = $1 AND a.attgenerated <> '' AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))
+$$;
+
+CREATE FUNCTION pgbridge.set_identity(relation oid, identity text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    statement text := format('ALTER TABLE %s REPLICA IDENTITY %s', pgbridge.table_sql(relation), identity);
+BEGIN
+    PERFORM pgbridge.quietly(statement);
+    PERFORM pgbridge.mark_generated(statement, 'ALTER TABLE');
+    DELETE FROM pgbridge.keyless WHERE relid = relation;
+    IF identity = 'FULL' THEN
+        INSERT INTO pgbridge.keyless VALUES (relation);
+    END IF;
+END $$;
+
+-- Gives each published table an identity by which its rows are found: the whole
+-- row where there is no key, and the key again when it has come back. Partitions
+-- have that of their root. A table that is published without one refuses UPDATE and DELETE.
+CREATE FUNCTION pgbridge.settle_identities() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    t record;
+BEGIN
+    FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pg_class c JOIN pgbridge.published p ON p.relid = c.oid
+        WHERE c.relreplident IN ('d', 'i') AND NOT pgbridge.has_key(c.oid, c.relreplident)
+            OR c.relreplident = 'f' AND c.oid IN (SELECT relid FROM pgbridge.keyless) AND pgbridge.has_key(c.oid, 'd')
+        ORDER BY c.oid
+    LOOP
+        PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
+    END LOOP;
+    FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
+            CROSS JOIN LATERAL pg_partition_tree(r.oid) AS leaf JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
+        WHERE CASE r.relreplident WHEN 'f' THEN c.relreplident <> 'f'
+            WHEN 'd' THEN c.relreplident = 'f' AND pgbridge.has_key(c.oid, 'd')
+            ELSE c.relreplident IN ('d', 'i') AND NOT pgbridge.has_key(c.oid, c.relreplident) END
+        ORDER BY c.oid
+    LOOP
+        PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
+    END LOOP;
+END $$;
+
+-- Rows.
+
+-- The statement that makes a table as CREATE TABLE AS has made it.
+CREATE FUNCTION pgbridge.create_table_sql(relation oid) RETURNS text LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT pg_catalog.format('CREATE %sTABLE %s (%s)%s%s', CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, pgbridge.table_sql(c.oid),
+        (SELECT pg_catalog.string_agg(pg_catalog.format('%I %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+                CASE WHEN a.attcollation <> t.typcollation THEN pg_catalog.format(' COLLATE %I.%I', n.nspname, l.collname) ELSE '' END), ', ' ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+                LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        CASE WHEN m.amname <> 'heap' THEN pg_catalog.format(' USING %I', m.amname) ELSE '' END,
+        ' WITH (' || (SELECT pg_catalog.string_agg(pg_catalog.format('%I = %L', pg_catalog.split_part(o, '=', 1), pg_catalog.substr(o, pg_catalog.strpos(o, '=') + 1)), ', ')
+            FROM pg_catalog.unnest(c.reloptions) AS o) || ')')
+    FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam WHERE c.oid = $1
+$$;
+
+-- Marks all rows of a table: w, then v, each of about a megabyte. The text of the
+-- values is that of the stream, as in pgbridge.printed.
+CREATE FUNCTION pgbridge.mark_rows(relation oid) RETURNS void LANGUAGE plpgsql
+    SET datestyle = 'ISO,YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC' SET extra_float_digits = 3 SET bytea_output = 'hex'
+    SET xmlbinary = 'base64' SET lc_monetary = 'C' SET search_path = '' SET quote_all_identifiers = off SET row_security = off AS $$
+DECLARE
+    columns pg_catalog.text[];
+    source  pg_catalog.text;
+    line    pg_catalog.text;
+    batch   pg_catalog.text[] := '{}';
+    size    pg_catalog.int8 := 0;
+BEGIN
+    SELECT coalesce(pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum), '{}') INTO columns
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+    SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || pgbridge.table_sql(c.oid) INTO source FROM pg_catalog.pg_class c WHERE c.oid = relation;
+    PERFORM pgbridge.write_mark('w', pg_catalog.format('[%s,%s]', pg_catalog.to_json(pgbridge.table_name(relation)), pg_catalog.array_to_json(columns)));
+    FOR line IN EXECUTE pg_catalog.format('SELECT pg_catalog.json_build_array(%s)::pg_catalog.text FROM %s AS t', (
+        SELECT pg_catalog.string_agg(pg_catalog.format('CASE WHEN t.%1$I IS DISTINCT FROM NULL THEN pg_catalog.format(''%%s'', t.%1$I) END', c), ', ' ORDER BY i)
+        FROM pg_catalog.unnest(columns) WITH ORDINALITY AS u(c, i)), source)
+    LOOP
+        batch := batch || line;
+        size := size + pg_catalog.length(line);
+        IF size > 1000000 THEN
+            PERFORM pgbridge.write_mark('v', '[' || pg_catalog.array_to_string(batch, ',') || ']');
+            batch := '{}';
+            size := 0;
+        END IF;
+    END LOOP;
+    IF size > 0 THEN
+        PERFORM pgbridge.write_mark('v', '[' || pg_catalog.array_to_string(batch, ',') || ']');
+    END IF;
+END $$;
+
+-- Whether an expression, given as the catalogue keeps it, has the same value
+-- wherever and whenever it is computed. Of what is not known to, it is taken not to.
+CREATE FUNCTION pgbridge.is_steady(tree text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT NOT EXISTS (SELECT FROM regexp_matches(tree, '\{([A-Z_]+)', 'g') AS m
+            WHERE m[1] NOT IN ('CONST', 'FUNCEXPR', 'OPEXPR', 'RELABELTYPE', 'ARRAY', 'ARRAYEXPR', 'ARRAYCOERCEEXPR', 'CASETESTEXPR', 'NULLTEST', 'BOOLEXPR', 'COLLATEEXPR', 'COLLATE'))
+        AND NOT EXISTS (SELECT FROM regexp_matches(tree, ':(?:funcid|opfuncid) (\d+)', 'g') AS m LEFT JOIN pg_proc p ON p.oid = m[1]::oid
+            WHERE p.provolatile IS DISTINCT FROM 'i')
+$$;
+
+-- Whether this transaction has added a column to the table whose values a peer
+-- would compute otherwise.
+CREATE FUNCTION pgbridge.has_unsteady_column(relation oid) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND pgbridge.is_recent(coalesce(d.xmin, a.xmin))
+            AND (a.attidentity <> '' OR NOT pgbridge.is_steady(coalesce(d.adbin::text, t.typdefaultbin::text))))
+$$;
+
+-- Notes a table that is written anew, for schema_changed.
+CREATE FUNCTION pgbridge.table_rewritten() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('pgbridge.rewritten', concat_ws(' ', nullif(current_setting('pgbridge.rewritten', true), ''),
+        pg_event_trigger_table_rewrite_oid() || ':' || pg_event_trigger_table_rewrite_reason()), true);
+END $$;
+
+-- The published tables whose rows a peer cannot make by running the statement. When in
+-- doubt a table is among them. relations are those that the statement names, gone
+-- those that it has made partitions.
+CREATE FUNCTION pgbridge.unknown_rows(statement text, tag text, relations oid[], gone oid[]) RETURNS SETOF oid LANGUAGE sql SET search_path = pg_catalog AS $$
+    WITH RECURSIVE rewritten AS (
+        SELECT split_part(r, ':', 1)::oid AS oid, split_part(r, ':', 2)::int AS reason
+        FROM unnest(string_to_array(nullif(current_setting('pgbridge.rewritten', true), ''), ' ')) AS r
+    ), altered AS (
+        SELECT r AS oid FROM unnest(relations) AS r WHERE tag = 'ALTER TABLE'
+        UNION SELECT i.inhrelid FROM altered JOIN pg_inherits i ON i.inhparent = altered.oid
+    ), suspect AS (
+        SELECT oid FROM rewritten WHERE reason & 1 <> 0 -- SET LOGGED
+            OR reason & 2 <> 0 AND pgbridge.has_unsteady_column(oid)
+            -- a cast that is not written out depends on the settings only, and so do the plainest of the others
+            OR reason & 4 <> 0 AND regexp_replace(statement, '\musing\s+("[^"]+"|[a-z_]\w*)\s*::\s*(smallint|integer|bigint|int|int2|int4|int8|numeric|decimal|real'
+                '|double precision|text|varchar|character varying|char|character|boolean|bool|uuid|json|jsonb|bytea)\M', '', 'gi') ~* '\musing\M'
+        UNION SELECT a.oid FROM altered a WHERE EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.oid AND t.atthasmissing) AND pgbridge.has_unsteady_column(a.oid)
+        UNION SELECT r FROM unnest(relations) AS r WHERE tag IN ('CREATE TABLE AS', 'SELECT INTO')
+        UNION SELECT a.oid FROM altered a JOIN pg_class c ON c.oid = a.oid -- it was not published before
+            WHERE statement ~* '\mattach\M' AND c.relispartition AND pgbridge.is_recent(c.xmin) AND NOT a.oid = ANY (relations || gone)
+    )
+    SELECT DISTINCT pgbridge.root_of(s.oid) FROM suspect s WHERE pgbridge.root_of(s.oid) IN (SELECT relid FROM pgbridge.published)
+$$;
+
 -- Marks what has changed: for statements that drop at sql_drop, where the server
--- says what is gone, for others at ddl_command_end.
+-- says what is gone, for others at ddl_command_end. Then sees to the publication, and
+-- to rows that a peer cannot make.
 CREATE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    stack   text;
-    inside  boolean;
-    number  bigint := 0;
-    changed boolean;
+    stack     text;
+    inside    boolean;
+    number    bigint := 0;
+    concerned boolean;
+    statement text;
+    path      json;
+    relations oid[];
+    gone      oid[];
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
     stack := coalesce(substring(stack FROM E'^[^\n]*\n(.*)$'), ''); -- without the frame of this function
     inside := stack ~ '^(SQL (statement|function) "|PL/)';
-    IF NOT EXISTS (SELECT FROM pgbridge.database WHERE role = 'writer') OR pgbridge.is_local(tg_tag) THEN
+    IF NOT EXISTS (SELECT FROM pgbridge.database WHERE role = 'writer') THEN
+        RETURN;
+    ELSIF tg_event = 'sql_drop' AND tg_tag NOT LIKE '%PUBLICATION' THEN
+        PERFORM pgbridge.forget_dropped();
+    END IF;
+    IF pgbridge.is_local(tg_tag) THEN
         RETURN;
     ELSIF pgbridge.is_quiet() THEN
         IF tg_event <> 'ddl_command_end' OR tg_tag NOT IN ('CREATE EXTENSION', 'ALTER EXTENSION') THEN
@@ -141,18 +484,42 @@ BEGIN
     END IF;
     IF NOT inside THEN
         number := pgbridge.statement_number();
-    END IF;
-    IF tg_event = 'sql_drop' THEN
-        changed := tg_tag LIKE 'DROP %' AND pgbridge.drop_concerns_peers();
-    ELSE
-        changed := tg_tag NOT LIKE 'DROP %' AND pgbridge.concerns_peers();
-        IF NOT inside THEN
+        IF tg_event = 'ddl_command_end' THEN
             PERFORM pgbridge.count_statement(number);
         END IF;
     END IF;
-    IF changed THEN
-        PERFORM pgbridge.mark_statement(CASE WHEN inside THEN pgbridge.inner_statement(stack, tg_tag) ELSE current_query() END, number, tg_tag, pgbridge.settings());
+    IF (tg_event = 'sql_drop') <> (tg_tag LIKE 'DROP %') THEN
+        RETURN;
+    ELSIF tg_event = 'sql_drop' THEN
+        concerned := pgbridge.drop_concerns_peers();
+    ELSE
+        concerned := pgbridge.concerns_peers();
     END IF;
+    IF NOT concerned THEN
+        RETURN;
+    END IF;
+    PERFORM pgbridge.refuse_in_call(stack);
+    path := current_setting('pgbridge.caller_path')::json;
+    statement := CASE WHEN inside THEN pgbridge.inner_statement(stack, tg_tag) ELSE current_query() END;
+    IF tg_event = 'sql_drop' THEN
+        IF tg_tag = 'DROP OWNED' OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary) THEN
+            PERFORM pgbridge.mark_dropped();
+        ELSE
+            PERFORM pgbridge.mark_statement(statement, number, tg_tag, path);
+        END IF;
+        PERFORM pgbridge.settle_identities();
+        RETURN;
+    END IF;
+    relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
+    IF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
+        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(relations[1]), 'CREATE TABLE');
+    ELSE
+        PERFORM pgbridge.mark_statement(statement, number, tg_tag, path);
+    END IF;
+    gone := pgbridge.settle_publication();
+    PERFORM pgbridge.settle_identities();
+    PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
+    PERFORM set_config('pgbridge.rewritten', '', true);
 END $$;
 
 -- Makes the event triggers, of a database that is to be a writer. Returns false
@@ -161,13 +528,33 @@ CREATE FUNCTION pgbridge.watch_schema() RETURNS boolean LANGUAGE plpgsql SET sea
 BEGIN
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         RETURN false;
+    ELSIF EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgbridge_ddl') THEN
+        RETURN true;
     END IF;
-    ALTER FUNCTION pgbridge.schema_changed() SET lc_messages = 'C'; -- frames are read
-    DROP EVENT TRIGGER IF EXISTS pgbridge_extension, pgbridge_caller, pgbridge_caller_drop, pgbridge_ddl, pgbridge_drop;
+    ALTER FUNCTION pgbridge.schema_changed() SET lc_messages = 'C'; -- it reads what the server writes for people
     CREATE EVENT TRIGGER pgbridge_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION') EXECUTE FUNCTION pgbridge.begin_extension();
     CREATE EVENT TRIGGER pgbridge_caller ON ddl_command_end EXECUTE FUNCTION pgbridge.note_caller();
     CREATE EVENT TRIGGER pgbridge_caller_drop ON sql_drop EXECUTE FUNCTION pgbridge.note_caller();
-    CREATE EVENT TRIGGER pgbridge_ddl ON ddl_command_end EXECUTE FUNCTION pgbridge.schema_changed();
+    CREATE EVENT TRIGGER pgbridge_rewrite ON table_rewrite EXECUTE FUNCTION pgbridge.table_rewritten();
     CREATE EVENT TRIGGER pgbridge_drop ON sql_drop EXECUTE FUNCTION pgbridge.schema_changed();
+    CREATE EVENT TRIGGER pgbridge_ddl ON ddl_command_end EXECUTE FUNCTION pgbridge.schema_changed();
     RETURN true;
+END $$;
+
+-- Nothing in here is for others, whatever ALTER DEFAULT PRIVILEGES says. Actions
+-- and what calls them keep the rights that they have.
+DO $$
+DECLARE
+    made text;
+BEGIN
+    PERFORM pgbridge.close_function(p.oid::pg_catalog.regprocedure) FROM pg_catalog.pg_proc p, pg_catalog.pg_class c
+        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace AND c.oid = 'pgbridge.published'::pg_catalog.regclass AND p.xmin = c.xmin
+            AND p.proname <> 'mark';
+    FOR made IN
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON pgbridge.%I FROM %s', c.relname, coalesce(g.oid::pg_catalog.regrole::pg_catalog.text, 'PUBLIC'))
+        FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee
+        WHERE c.relnamespace = 'pgbridge'::pg_catalog.regnamespace AND c.relname IN ('published', 'keyless', 'statement') AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE made;
+    END LOOP;
 END $$;
