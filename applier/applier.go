@@ -30,7 +30,10 @@ type Applier struct {
 	// nil after it has called Reached, if that is set. The zero value stops nowhere.
 	Until   Until
 	Reached func()
-	Ready   func() // called once when the first writer's session is open; may be nil
+	// Only are the tables whose rows are applied; nil: all. For a part of a
+	// database, which can never be followed: with ToEnd.
+	Only  []action.Name
+	Ready func() // called once when the first writer's session is open; may be nil
 	// Progress, when set, is called after every commit.
 	Progress func(Report)
 	Log      *slog.Logger // nil discards
@@ -81,6 +84,10 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		return fmt.Errorf("no progress of writer %s: run pgbridge init --join %s", w, a.DB)
 	}
 
+	if at.Schema.IsZero() { // joined before schemas could change
+		at.Schema = a.Genesis.SchemaDigest()
+	}
+
 	records := make(chan opened)
 	feed := newFeed()
 	from := &source{
@@ -88,12 +95,17 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		log: a.logger(), known: map[uint64][]archive.Ref{},
 	}
 	to := newTarget(conn, at, a.published())
-	to.rowsOnly, to.until = a.ToEnd, a.Until
+	to.rowsOnly, to.until, to.only, to.owner = a.ToEnd, a.Until, a.Only, a.Genesis.Owner
 	if to.decided, err = loadDecisions(ctx, conn, w); err != nil {
 		return err
 	}
 	if err := a.unfinished(ctx, to); err != nil {
 		return err
+	}
+	if to.finish == nil {
+		if err := checkTables(ctx, conn); err != nil {
+			return err
+		}
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	if !a.ToEnd {

@@ -3,6 +3,7 @@ package applier
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,6 +52,17 @@ func (c *counters) read(ctx context.Context) (map[action.Name]counts, error) {
 	}
 	return all, nil
 }
+
+// add counts a table that was not there in the beginning.
+func (c *counters) add(table action.Name) {
+	if !slices.Contains(c.tables, table) {
+		c.tables = append(slices.Clip(c.tables), table)
+		c.forget()
+	}
+}
+
+// forget makes the next read find the tables again.
+func (c *counters) forget() { c.oids, c.names = nil, nil }
 
 // look finds the tables.
 func (c *counters) look(ctx context.Context) error {

@@ -83,6 +83,9 @@ func (t *target) skip(ctx context.Context, r *opened, n int) error {
 		return errors.Join(errPart, t.rollback(ctx))
 	}
 	for t.reader.Action() {
+		if t.reader.Shape().Op == action.Schema {
+			t.passSchema() // the writer went on from there
+		}
 	}
 	if err := t.reader.Err(); err != nil {
 		return err

@@ -112,6 +112,9 @@ func finishCopy(ctx context.Context, conn *pgx.Conn, genesis sql.Genesis) error 
 		if err != nil {
 			return err
 		}
+		if err := checkTables(ctx, tx); err != nil {
+			return err
+		}
 		d.Stage = sql.StageReady
 		return sql.SaveDatabase(ctx, tx, d)
 	})

@@ -43,7 +43,7 @@ type rig struct {
 func (g ground) rig(t *testing.T, tables string) *rig {
 	t.Helper()
 	r := &rig{db: g.db, writer: action.Writer{1}, digest: action.Digest{1}, last: archive.Header{Type: archive.TypeActions, Writer: action.Writer{1}, Epoch: 1, Seq: 1}}
-	r.exec(t, "TRUNCATE pgbridge.progress, pgbridge.quarantine, pgbridge.action; DROP SCHEMA IF EXISTS work CASCADE; CREATE SCHEMA work; "+tables)
+	r.exec(t, "TRUNCATE pgbridge.progress, pgbridge.quarantine, pgbridge.action, pgbridge.fingerprint; DROP SCHEMA IF EXISTS work CASCADE; CREATE SCHEMA work; "+tables)
 	err := sql.SaveProgress(t.Context(), r.connect(t), sql.Progress{Writer: r.writer, Epoch: 1, Seq: 1, Digest: r.digest, Complete: true})
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +84,7 @@ func (r *rig) target(t *testing.T) *target {
 		published = append(published, work(row[0]))
 	}
 	to := newTarget(conn, r.progress(t), published)
+	to.owner = r.writer
 	var err error
 	if to.decided, err = loadDecisions(t.Context(), conn, r.writer); err != nil {
 		t.Fatal(err)
@@ -150,6 +151,17 @@ func floors(pairs ...any) deed {
 			b.Row(s, values(pairs[i:i+2]))
 		}
 	}
+}
+
+// ddl is a statement in schema work.
+func ddl(statement string) deed { return ddlUnder(statement, `{"search_path":"work, public"}`) }
+
+func ddlUnder(statement, settings string) deed {
+	return func(b *action.Body) { b.Row(action.NewSchema(), values([]any{statement, settings})) }
+}
+
+func clearOut(table string) deed {
+	return func(b *action.Body) { b.Truncate(action.NewClear(work(table))) }
 }
 
 // call calls a function of schema work; effect is what it did at the origin.
@@ -221,6 +233,7 @@ func (r *rig) record(txs ...tx) opened {
 	h.Seq, h.Prev, h.Txs, h.To = h.Seq+1, r.digest, b.Txs(), r.lsn+8
 	body := append([]byte(nil), b.Bytes()...)
 	r.last, r.digest = h, sha256.Sum256(append([]byte{byte(h.Seq)}, body...))
+	r.last.Schema = schemaAfter(h.Schema, body, h.Txs)
 	return opened{Record: archive.Record{Header: h, Digest: r.digest, Bytes: []byte("not looked at")}, body: body}
 }
 

@@ -66,6 +66,9 @@ func (t *target) runSegment(ctx context.Context) error {
 		return nil
 	}
 	defer t.segment.reset()
+	for name := range t.segment.effects {
+		t.counters.add(name)
+	}
 	before, err := t.counters.read(ctx)
 	if err != nil {
 		return err

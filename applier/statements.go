@@ -19,13 +19,16 @@ func (t *target) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t.tx, t.called = tx, nil
+	t.tx, t.called, t.altered = tx, nil, false
 	return nil
 }
 
 // commit writes the progress and commits: both, or neither.
 func (t *target) commit(ctx context.Context) error {
 	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	if err := t.keepSchema(ctx); err != nil {
 		return err
 	}
 	if err := sql.SaveProgress(ctx, t.conn, t.pos); err != nil {
@@ -47,6 +50,9 @@ func (t *target) rollback(ctx context.Context) error {
 	t.tx = nil
 	if err != nil {
 		return fmt.Errorf("roll back: %w", err)
+	}
+	if t.altered {
+		return t.forgetSchema(ctx)
 	}
 	return nil
 }
@@ -122,14 +128,15 @@ func (t *target) sequences(ctx context.Context) error {
 func (t *target) exact(ctx context.Context, records []opened) error {
 	t.resetNets()
 	for i := 0; i < len(records) && !t.stopped; i++ {
-		if err := t.exactRecord(ctx, &records[i]); err != nil {
+		if err := t.each(ctx, &records[i], t.exactTx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *target) exactRecord(ctx context.Context, r *opened) error {
+// each does the transactions of r one by one, from where progress says.
+func (t *target) each(ctx context.Context, r *opened, do func(context.Context, *opened, int) error) error {
 	skip, err := t.enter(r)
 	if err != nil {
 		return err
@@ -143,7 +150,7 @@ func (t *target) exactRecord(ctx context.Context, r *opened) error {
 		if stop, err := t.stop(r, n); stop || err != nil {
 			return err
 		}
-		if err := t.exactTx(ctx, r, n); err != nil {
+		if err := do(ctx, r, n); err != nil {
 			if t.hopeless(ctx, err) {
 				return err
 			}
@@ -164,7 +171,7 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 		}
 	}
 	t.byRows = t.rowsOnly || decision == UseRows || inParts(r, i, t.reader.Head())
-	start := t.reader
+	start, pos := t.reader, t.pos
 	var err error
 	if t.loaded() {
 		err = t.pass(ctx)
@@ -175,7 +182,7 @@ func (t *target) exactTx(ctx context.Context, r *opened, i int) error {
 		if err := t.again(ctx); err != nil {
 			return err
 		}
-		t.reader, t.byRows = start, true
+		t.reader, t.pos, t.byRows = start, pos, true
 		err = t.actions(ctx, t.exactRun)
 	}
 	if err := errors.Join(err, t.runSegment(ctx)); err != nil {

@@ -41,8 +41,12 @@ type target struct {
 	rowsOnly  bool // no function is called
 	byRows    bool // none in this transaction
 	decided   decisions
+	owner     action.Writer // who may change the schema
+	altered   bool          // the transaction has changed it
+	own       []string      // tables that were here then, and are none of the stream's
 	until     Until
 	stopped   bool // until is reached: nothing more is applied
+	only      []action.Name
 	// truncates are the tables of truncates that follow each other.
 	truncates []*action.Shape
 }
@@ -78,7 +82,7 @@ func (t *target) apply(ctx context.Context, records []opened) error {
 	if len(records) == 0 || t.stopped {
 		return nil
 	}
-	return t.group(ctx, records)
+	return t.groups(ctx, records)
 }
 
 // copies counts the records at the front that belong to the initial copy. A
@@ -103,59 +107,6 @@ func (t *target) endCopy(ctx context.Context) error {
 	clear(t.plans)
 	clear(t.nets)
 	return nil
-}
-
-// group applies records in one target transaction, unless a person decided
-// otherwise on one of theirs.
-func (t *target) group(ctx context.Context, records []opened) error {
-	if t.decided.any(records) {
-		return t.exact(ctx, records)
-	}
-	pos, at, continued := t.pos, t.at, t.tx != nil
-	err := t.fast(ctx, records, continued)
-	if err == nil || t.hopeless(ctx, err) {
-		return err
-	}
-	if !continued {
-		if err := t.rollback(ctx); err != nil {
-			return err
-		}
-	} else if _, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT pgbridge"); err != nil {
-		return fmt.Errorf("undo group: %w", err)
-	}
-	t.pos, t.at, t.stopped = pos, at, false
-	t.functions.forget() // what the group defined
-	return t.exact(ctx, records)
-}
-
-// fast folds all records into their net effect and writes it with the progress.
-func (t *target) fast(ctx context.Context, records []opened, continued bool) error { //nolint:revive // a fact, not a mode
-	t.resetNets()
-	if !continued {
-		if err := t.begin(ctx); err != nil {
-			return err
-		}
-	} else if _, err := t.conn.Exec(ctx, "SAVEPOINT pgbridge"); err != nil {
-		return fmt.Errorf("begin group: %w", err)
-	}
-	more := false
-	for i := 0; i < len(records) && !t.stopped; i++ {
-		var err error
-		if more, err = t.collect(ctx, &records[i]); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(t.runSegment(ctx), t.flushAll(ctx)); err != nil {
-		return err
-	}
-	if !more {
-		return t.commit(ctx)
-	}
-	if !continued {
-		return nil // the transaction stays open until its last part
-	}
-	_, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT pgbridge") // thousands of parts must not nest
-	return err
 }
 
 // collect takes the transactions of one record into the nets, from where
@@ -204,13 +155,16 @@ func (t *target) ended(r *opened, n int) error {
 	return nil
 }
 
-// enter moves the cursor to r and returns how many of its transactions are
-// applied already.
+// enter moves the cursor to r, if r may be applied here, and returns how many of
+// its transactions are applied already.
 func (t *target) enter(r *opened) (skip int, err error) {
 	if t.at.again {
 		skip = t.pos.Txs
 	}
-	return skip, t.at.advance(&r.Record)
+	if err := t.at.advance(&r.Record); err != nil {
+		return 0, err
+	}
+	return skip, t.allowed(r, skip)
 }
 
 // applied moves the progress past the first n transactions of r.
@@ -257,6 +211,9 @@ func (t *target) act(ctx context.Context, s *action.Shape, rows func(context.Con
 	if err := t.runSegment(ctx); err != nil {
 		return err
 	}
+	if t.unwanted(s) {
+		return nil
+	}
 	if s.Op == action.Truncate {
 		return t.addTruncate(ctx, s)
 	}
@@ -270,6 +227,10 @@ func (t *target) act(ctx context.Context, s *action.Shape, rows func(context.Con
 		return t.sequences(ctx)
 	case action.Define:
 		return t.define(ctx)
+	case action.Schema:
+		return t.schema(ctx)
+	case action.Clear:
+		return t.clear(ctx, s)
 	}
 	return rows(ctx, s)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -97,7 +98,7 @@ func (t *target) pass(ctx context.Context) error {
 		var err error
 		switch t.reader.Shape().Op {
 		case action.Schema:
-			err = t.passSchema()
+			t.passSchema()
 		case action.Sequences:
 			err = t.sequences(ctx)
 		case action.Define:
@@ -110,10 +111,7 @@ func (t *target) pass(ctx context.Context) error {
 	return t.reader.Err()
 }
 
-// passSchema moves the digest of the schema past statements that need not be
-// executed.
-func (t *target) passSchema() error {
-	for t.reader.Row() {
-	}
-	return t.reader.Err()
+// unwanted tells whether s changes rows of a table whose rows are not wanted.
+func (t *target) unwanted(s *action.Shape) bool {
+	return t.only != nil && (s.Op.Rows() || s.Op == action.Clear) && !slices.Contains(t.only, s.Table)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/publisher"
 	"github.com/pgbridge/pgbridge/slot"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 // The exit codes. The systemd unit does not restart after 2 and 3.
@@ -48,7 +49,7 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, publisher.ErrNoChain, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, slot.ErrLost} {
+	for _, target := range []error{applier.ErrUnknown, applier.ErrSchema, sql.ErrStatement, publisher.ErrNoChain, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, slot.ErrLost} {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -1,0 +1,67 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// ErrSchema: the schema here is not the one that a record is written against.
+var ErrSchema = errors.New("the schema here is not the one that the records are written against")
+
+// checkTables returns ErrSchema, with the names of tables, if somebody changed
+// the columns of tables here after the stream did. Of a database in which nothing
+// was remembered yet, what is there is remembered.
+func checkTables(ctx context.Context, q sql.Querier) error {
+	rows, err := q.Query(ctx, `SELECT f.table_name FROM pgbridge.fingerprint f LEFT JOIN pgbridge.shape s USING (table_name)
+		WHERE s.digest IS DISTINCT FROM f.digest ORDER BY 1 LIMIT 5`)
+	if err != nil {
+		return fmt.Errorf("look at the tables: %w", err)
+	}
+	changed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at the tables: %w", err)
+	}
+	if len(changed) > 0 {
+		return fmt.Errorf("%w: the columns of %s were changed here, or it is gone: undo that; or, to go on with the tables as they are, TRUNCATE pgbridge.fingerprint",
+			ErrSchema, strings.Join(changed, ", "))
+	}
+	_, err = q.Exec(ctx, `INSERT INTO pgbridge.fingerprint SELECT table_name, digest FROM pgbridge.shape
+		WHERE NOT EXISTS (SELECT FROM pgbridge.fingerprint) ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return fmt.Errorf("remember the tables: %w", err)
+	}
+	return nil
+}
+
+// ownTables are those that the stream knows nothing of.
+func ownTables(ctx context.Context, q sql.Querier) ([]string, error) {
+	rows, err := q.Query(ctx, "SELECT table_name FROM pgbridge.shape EXCEPT SELECT table_name FROM pgbridge.fingerprint")
+	if err != nil {
+		return nil, fmt.Errorf("look at the tables: %w", err)
+	}
+	own, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look at the tables: %w", err)
+	}
+	return own, nil
+}
+
+// keepTables remembers the tables as they are, but for own ones.
+func keepTables(ctx context.Context, q sql.Querier, own []string) error {
+	if own == nil {
+		own = []string{}
+	}
+	_, err := q.Exec(ctx, `WITH gone AS (DELETE FROM pgbridge.fingerprint f WHERE NOT EXISTS (SELECT FROM pgbridge.shape s WHERE s.table_name = f.table_name))
+		INSERT INTO pgbridge.fingerprint AS f SELECT table_name, digest FROM pgbridge.shape WHERE table_name <> ALL ($1)
+		ON CONFLICT (table_name) DO UPDATE SET digest = excluded.digest WHERE f.digest <> excluded.digest`, own)
+	if err != nil {
+		return fmt.Errorf("remember the tables: %w", err)
+	}
+	return nil
+}

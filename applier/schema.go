@@ -1,0 +1,188 @@
+package applier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// settings are those under which a statement may run. A record that names
+// another is of a later pgbridge.
+var settings = []string{
+	"search_path", "TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings", "array_nulls", "transform_null_equals", "xmloption",
+	"bytea_output", "extra_float_digits", "default_table_access_method",
+}
+
+// allowed refuses, before anything of r is applied, a record that is written
+// against another schema, or that changes it without the right to. skip is the
+// number of its transactions that are applied already.
+func (t *target) allowed(r *opened, skip int) error {
+	changes := action.ChangesSchema(r.body)
+	if changes && r.Header.Writer != t.owner {
+		return fmt.Errorf("%w: record %d changes it, and writer %s is not the owner of the database", ErrSchema, r.Header.Seq, r.Header.Writer)
+	}
+	digest := r.Header.Schema
+	if changes && skip > 0 {
+		digest = schemaAfter(digest, r.body, skip)
+	}
+	if digest != t.pos.Schema {
+		return fmt.Errorf("%w: record %d is against %s, here it is %s: was something skipped, or restored halfway?", ErrSchema, r.Header.Seq, digest, t.pos.Schema)
+	}
+	return nil
+}
+
+// schemaAfter is the digest of the schema after the first n transactions of a body.
+func schemaAfter(digest action.Digest, body []byte, n int) action.Digest {
+	t := target{}
+	t.pos.Schema = digest
+	t.reader.Reset(body)
+	for ; n > 0 && t.reader.Tx(); n-- {
+		for t.reader.Action() {
+			if t.reader.Shape().Op == action.Schema {
+				t.passSchema()
+			}
+		}
+	}
+	return t.pos.Schema
+}
+
+// passSchema moves the digest of the schema past statements that need not be
+// executed. A reader that fails has the error.
+func (t *target) passSchema() {
+	for t.reader.Row() {
+		statement, _ := t.reader.Values()[0].Text()
+		settings, _ := t.reader.Values()[1].Text()
+		t.pos.Schema = action.NextSchema(t.pos.Schema, statement, settings)
+	}
+}
+
+// schema executes the statements of a run. What is known of tables is read again
+// after each, and what the commit has to remember of them is prepared.
+func (t *target) schema(ctx context.Context) error {
+	if err := t.flushAll(ctx); err != nil {
+		return err
+	}
+	if !t.altered {
+		if err := checkTables(ctx, t.conn); err != nil {
+			return err
+		}
+		var err error
+		if t.own, err = ownTables(ctx, t.conn); err != nil {
+			return err
+		}
+		t.altered = true
+	}
+	for t.reader.Row() {
+		statement, _ := t.reader.Values()[0].Text()
+		settings, _ := t.reader.Values()[1].Text()
+		if err := t.alter(ctx, statement, settings); err != nil {
+			return fmt.Errorf("apply %s (%s): %w", t.reader.Shape().Action(), sql.Tag(statement), err)
+		}
+		t.pos.Schema = action.NextSchema(t.pos.Schema, statement, settings)
+		if err := t.forgetSchema(ctx); err != nil {
+			return err
+		}
+	}
+	return t.reader.Err()
+}
+
+// alter executes one statement under its settings, and puts those of the session
+// back.
+func (t *target) alter(ctx context.Context, statement, text string) error {
+	if sql.Tag(statement) == "" {
+		return errors.New("not a statement that changes a schema")
+	}
+	var under map[string]string
+	if err := json.Unmarshal([]byte(text), &under); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	for name := range under {
+		if !slices.Contains(settings, name) {
+			return fmt.Errorf("setting %q is not known to this pgbridge: update it", name)
+		}
+	}
+	if under == nil {
+		under = map[string]string{}
+	}
+	under["check_function_bodies"] = "off" // they may mention what comes later
+	before, err := t.exchange(ctx, under)
+	if err != nil {
+		return err
+	}
+	// The extended protocol takes one statement and no more.
+	if _, err := t.conn.PgConn().ExecParams(ctx, statement, nil, nil, nil, nil).Close(); err != nil {
+		return err
+	}
+	_, err = t.exchange(ctx, before)
+	return err
+}
+
+// exchange sets settings for the transaction and returns what they were.
+func (t *target) exchange(ctx context.Context, to map[string]string) (map[string]string, error) {
+	names := slices.Sorted(maps.Keys(to))
+	values := make([]string, len(names))
+	for i, name := range names {
+		values[i] = to[name]
+	}
+	var before []string
+	err := t.conn.QueryRow(ctx, "SELECT array_agg(current_setting(n) ORDER BY i) FROM unnest($1::text[]) WITH ORDINALITY s (n, i)", names).Scan(&before)
+	if err == nil {
+		_, err = t.conn.Exec(ctx, "SELECT set_config(n, v, true) FROM unnest($1::text[], $2::text[]) s (n, v)", names, values)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	was := map[string]string{}
+	for i, name := range names {
+		was[name] = before[i]
+	}
+	return was, nil
+}
+
+// clear deletes all rows of a table. Those that it has now follow.
+func (t *target) clear(ctx context.Context, s *action.Shape) error {
+	if err := t.flushAll(ctx); err != nil {
+		return err
+	}
+	tab, err := t.tables.get(ctx, s.Table)
+	if err != nil {
+		return fmt.Errorf("apply %s: %w", s.Action(), err)
+	}
+	if _, err := t.conn.Exec(ctx, "DELETE FROM "+tab.target); err != nil {
+		return fmt.Errorf("apply %s: %w", s.Action(), err)
+	}
+	return nil
+}
+
+// forgetSchema drops all that is known of tables and functions. Nothing may be
+// collected.
+func (t *target) forgetSchema(ctx context.Context) error {
+	t.resetNets()
+	t.tables.known = nil
+	clear(t.plans)
+	clear(t.nets)
+	t.functions.forget()
+	t.counters.forget()
+	if err := t.conn.DeallocateAll(ctx); err != nil {
+		return fmt.Errorf("forget statements: %w", err)
+	}
+	return nil
+}
+
+// keepSchema does, before the commit of a transaction that changed the schema,
+// what joining does: rights do not travel, and the tables are remembered.
+func (t *target) keepSchema(ctx context.Context) error {
+	if !t.altered {
+		return nil
+	}
+	if err := sql.CloseDefiners(ctx, t.conn); err != nil {
+		return err
+	}
+	return keepTables(ctx, t.conn, t.own)
+}
