@@ -49,6 +49,10 @@ test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in c
 	docker/testimage/with-docker.sh sh -c 'go test -race -count=1 ./internal/pgtest && \
 		go test -race -count=1 -run "$(CONTAINERS)" ./integration'
 
+.PHONY: test-regress
+test-regress: ## Publish and restore what PostgreSQL's own regression tests leave (Debian)
+	go test -race -count=1 -timeout 20m -tags regress -run TestPostgresRegression ./integration
+
 .PHONY: interop
 interop: ## Run the official bundler clients against pgbridge's own node
 	integration/interop/run.sh
