@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -21,6 +22,14 @@ type config struct {
 	Archives    []string `mapstructure:"archive"`
 	JSON        bool     `mapstructure:"json"`
 	LogLevel    string   `mapstructure:"log-level"`
+
+	// When run makes checkpoints: since the last one. Zero: never.
+	CheckpointEvery   time.Duration `mapstructure:"checkpoint-every"`
+	CheckpointRecords uint64        `mapstructure:"checkpoint-records"`
+	CheckpointBytes   string        `mapstructure:"checkpoint-bytes"`
+	// How checkpoints are made.
+	CheckpointJobs int    `mapstructure:"checkpoint-jobs"`
+	CheckpointRate string `mapstructure:"checkpoint-rate"`
 }
 
 func configFlags(flags *pflag.FlagSet) {
@@ -31,6 +40,11 @@ func configFlags(flags *pflag.FlagSet) {
 	flags.StringSlice("archive", nil, "archive `URL`, may be repeated: http(s)://HOST a node, dir:///PATH a folder, bundlr+https://, turbo+https://, gateway+https:// (PGBRIDGE_ARCHIVE, comma separated)")
 	flags.Bool("json", false, "print results as JSON lines")
 	flags.String("log-level", "info", "debug, info, warn or error (PGBRIDGE_LOG_LEVEL)")
+	flags.Duration("checkpoint-every", 0, "run makes a checkpoint when so much `time` has passed since the last, 24h say; 0: never")
+	flags.Uint64("checkpoint-records", 0, "run makes a checkpoint after this `number` of records; 0: never")
+	flags.String("checkpoint-bytes", "0", "run makes a checkpoint after so many `bytes` of WAL, 10G say; 0: never")
+	flags.Int("checkpoint-jobs", 2, "sessions that read a checkpoint at once")
+	flags.String("checkpoint-rate", "0", "the most `bytes` of rows that a checkpoint reads in a second, 20M say; 0: no limit")
 }
 
 // loadConfig reads the three sources. A key that is not known is an error: a

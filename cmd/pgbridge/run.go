@@ -114,8 +114,30 @@ func (a *app) publish(ctx context.Context, d sql.Database, genesis sql.Genesis) 
 		Key: key, Wallet: wallet, DB: d.ID, Schema: genesis.SchemaDigest(), Archives: putters, Reader: reader,
 		Ready: notifyReady, Log: a.log,
 	}
+	schedule, err := newSchedule(a, d)
+	if err != nil {
+		return err
+	}
 	a.log.Info("publishing", "db", d.ID, "writer", key.Writer())
-	return p.Run(ctx)
+	return beside(ctx, schedule, p.Run)
+}
+
+// beside runs a schedule, if there is one, for as long as publish runs.
+func beside(ctx context.Context, s *schedule, publish func(context.Context) error) error {
+	if s == nil {
+		return publish(ctx)
+	}
+	other, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(other)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	return publish(ctx)
 }
 
 func (a *app) follow(ctx context.Context, d sql.Database, genesis sql.Genesis) error {

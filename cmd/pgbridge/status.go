@@ -39,6 +39,9 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
       archives                         archive, accepted, confirmed (the last: epoch, seq,
                                        at), waiting (records it does not have), failing
                                        and parked (the oldest: epoch, seq, at, attempts, error)
+      checkpoints                      making, last (number, epoch, digest, lsn, seq, at, bytes,
+                                       waiting: not in every archive), failed (at, error:
+                                       of the last scheduled one); null where there is none
     follows                  a list: what this database applies, by writer
       writer, epoch, seq, complete, at, applied_at     the last record
       head                             the last record the archives know; null if they

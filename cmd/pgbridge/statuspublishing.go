@@ -24,6 +24,8 @@ type publishing struct {
 	Slot     slotStatus      `json:"slot"`
 	Outbox   outboxStatus    `json:"outbox"`
 	Archives []archiveStatus `json:"archives"`
+
+	Checkpoints checkpointStatus `json:"checkpoints"`
 }
 
 // slotStatus is what the server says of the slot.
@@ -79,6 +81,9 @@ func readPublishing(ctx context.Context, conn *pgx.Conn, slot string, now time.T
 		return nil, err
 	}
 	if p.Outbox, err = readOutbox(ctx, conn, now); err != nil {
+		return nil, err
+	}
+	if p.Checkpoints, err = readCheckpoints(ctx, conn); err != nil {
 		return nil, err
 	}
 	names, err := archiveNames(ctx, conn, putters)
@@ -187,6 +192,7 @@ func (p *publishing) judge(s *status) {
 	case s.Running && !p.Slot.Active:
 		s.passing("slot %s is not read", p.Slot.Name)
 	}
+	p.Checkpoints.judge(s)
 	for _, a := range p.Archives {
 		if a.Parked != nil {
 			s.decide("archive %s refused record %d:%d for good: %s", a.Archive, a.Parked.Epoch, a.Parked.Seq, a.Parked.Error)

@@ -79,6 +79,7 @@ func (p *publishing) text(line liner, now time.Time) {
 	} else {
 		line("outbox", "%s, %s, the oldest %s", records(p.Outbox.Records), byteText(p.Outbox.Bytes), durationText(time.Duration(p.Outbox.OldestSeconds*float64(time.Second))))
 	}
+	p.Checkpoints.text(line, now)
 	for _, a := range p.Archives {
 		line("archive", "%s", a.Archive)
 		line("  accepted", "%s", a.Accepted.text(now))

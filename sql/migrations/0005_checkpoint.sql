@@ -36,3 +36,10 @@ CREATE TABLE pgbridge.chunk (
     PRIMARY KEY (epoch, seq),
     UNIQUE (epoch, content)
 );
+
+-- Why the last scheduled checkpoint was not made; no row if it was.
+CREATE TABLE pgbridge.checkpoint_failure (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    error    text NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);

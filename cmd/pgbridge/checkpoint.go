@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+func newCheckpoint() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "checkpoint", Short: "Whole-database copies, from which a restore begins", Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCheckpointCreate(), newCheckpointList())
+	return cmd
+}
+
+func newCheckpointCreate() *cobra.Command {
+	var jobs int
+	var rate string
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Copy the whole database to the archives, beside whatever is at work",
+		Long: `Create reads all published tables as of one moment and sends them, with the schema,
+to all archives. What an earlier checkpoint sent and is still the same is not sent
+again; interrupted, the next one finds what is there.
+
+pgbridge run need not be at work, but the checkpoint counts for a restore only when
+the chain names it, which run publishes. Create waits for the transactions that are
+running when it begins. While it reads it holds what pg_dump does: a snapshot, and
+locks that keep tables from being altered, truncated and dropped.
+
+It prints one line, or with --json one object: number, digest, lsn, at, tables, rows,
+chunks, fresh (chunks that were sent), size (before compression), bytes (of all
+chunks), sent (bytes of the fresh ones), seconds.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("jobs") {
+				a.CheckpointJobs = jobs
+			}
+			if cmd.Flags().Changed("rate") {
+				a.CheckpointRate = rate
+			}
+			return a.createCheckpoint(cmd.Context())
+		},
+	}
+	cmd.Flags().IntVar(&jobs, "jobs", 0, "sessions that read at once; default: checkpoint-jobs")
+	cmd.Flags().StringVar(&rate, "rate", "", "the most bytes of rows to read in a second (20M, say); default: checkpoint-rate")
+	return cmd
+}
+
+// created is what checkpoint create prints.
+type created struct {
+	Number  uint64        `json:"number"`
+	Digest  action.Digest `json:"digest"`
+	LSN     action.LSN    `json:"lsn"`
+	At      time.Time     `json:"at"`
+	Tables  int           `json:"tables"`
+	Rows    int64         `json:"rows"`
+	Chunks  int           `json:"chunks"`
+	Fresh   int           `json:"fresh"`
+	Size    int64         `json:"size"`
+	Bytes   int64         `json:"bytes"`
+	Sent    int64         `json:"sent"`
+	Seconds float64       `json:"seconds"`
+}
+
+func (a *app) createCheckpoint(ctx context.Context) error {
+	began := time.Now()
+	conn, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := loadReady(ctx, conn); err != nil {
+		return err
+	}
+	maker, err := a.maker(ctx, conn)
+	if err != nil {
+		return err
+	}
+	meter := newCopyMeter(a)
+	maker.Progress = meter.report
+	r, err := maker.Create(ctx)
+	meter.end()
+	if err != nil {
+		return err
+	}
+	out := created{
+		Number: r.Number, Digest: r.Digest, LSN: r.LSN, At: time.UnixMicro(r.At).UTC(), Tables: r.Tables, Rows: r.Rows,
+		Chunks: r.Chunks, Fresh: r.Fresh, Size: r.Size, Bytes: r.Bytes, Sent: r.Sent, Seconds: time.Since(began).Seconds(),
+	}
+	return a.print(out, "checkpoint %d (%s) at %s: %s, %s, %s of chunks (%d, of which %d new: %s) in %.1f s\n",
+		out.Number, out.Digest, out.LSN, many(out.Tables, "table"), many(int(out.Rows), "row"), byteText(out.Bytes),
+		out.Chunks, out.Fresh, byteText(out.Sent), out.Seconds)
+}
+
+// maker is what makes checkpoints, as it is configured.
+func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, error) {
+	key, err := a.key()
+	if err != nil {
+		return nil, err
+	}
+	wallet, err := a.wallet()
+	if err != nil {
+		return nil, err
+	}
+	putters, _, err := a.archives()
+	if err != nil {
+		return nil, err
+	}
+	if len(putters) == 0 {
+		return nil, usageError{errors.New("none of the archives can be written: give a node, a folder or a bundler with --archive")}
+	}
+	rate, err := parseSize("checkpoint-rate", a.CheckpointRate)
+	if err != nil {
+		return nil, err
+	}
+	if a.CheckpointJobs < 1 {
+		return nil, usageError{fmt.Errorf("checkpoint-jobs is %d: want 1 or more", a.CheckpointJobs)}
+	}
+	server, err := sql.LoadServer(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	dump, err := sql.FindDump(ctx, server.Major())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	return &checkpoint.Maker{
+		Connect: a.connect, Replication: replication, URL: a.DatabaseURL, Dump: dump, Key: key, Wallet: wallet,
+		Archives: putters, Jobs: a.CheckpointJobs, Rate: rate, Log: a.log,
+	}, nil
+}
+
+// copyMeter shows how far a checkpoint is, as meter does for restore.
+type copyMeter struct {
+	bar   *progressbar.ProgressBar
+	lines *json.Encoder
+	last  time.Time
+}
+
+func newCopyMeter(a *app) *copyMeter {
+	m := &copyMeter{}
+	switch {
+	case a.JSON:
+		m.lines = json.NewEncoder(os.Stderr)
+	case term.IsTerminal(int(os.Stderr.Fd())):
+		m.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
+			progressbar.OptionSetDescription("reading tables"), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+			progressbar.OptionClearOnFinish())
+	}
+	return m
+}
+
+func (m *copyMeter) report(p checkpoint.Progress) {
+	if m.bar != nil {
+		m.bar.ChangeMax64(p.Total)
+		_ = m.bar.Set64(p.Done) // a bar that cannot be drawn is no reason to stop
+	}
+	if m.lines != nil && time.Since(m.last) >= meterInterval {
+		m.last = time.Now()
+		_ = m.lines.Encode(map[string]any{"progress": p.Done, "total": p.Total, "rows": p.Rows, "fresh": p.Fresh})
+	}
+}
+
+func (m *copyMeter) end() {
+	if m.bar != nil {
+		_ = m.bar.Finish()
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/checkpoint"
+)
+
+func newCheckpointList() *cobra.Command {
+	var id string
+	cmd := &cobra.Command{
+		Use:   "list [--db-id ID]",
+		Short: "List the checkpoints in the archives",
+		Long: `List reads every checkpoint of the database from the archives, checks its signature
+and form, and says whether the chain names it: a restore trusts no other. With --db-id
+it needs no database; without, it lists those of the database that is configured.
+
+With --json it prints a line for each: number, digest, at, lsn, seq (the record of the
+chain after which the rest begins), tables, rows, chunks, bytes, confirmed; and error,
+for what is listed as a checkpoint and is none, or is not confirmed.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			db, err := a.chosenDB(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return a.listCheckpoints(cmd.Context(), db)
+		},
+	}
+	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	return cmd
+}
+
+// chosenDB is the database that id names, or else the configured one.
+func (a *app) chosenDB(ctx context.Context, id string) (action.Digest, error) {
+	if id != "" || a.DatabaseURL == "" {
+		return parseDBID(id)
+	}
+	conn, err := a.database(ctx)
+	if err != nil {
+		return action.Digest{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	d, err := loadReady(ctx, conn)
+	return d.ID, err
+}
+
+// listedCheckpoint is a line of the list.
+type listedCheckpoint struct {
+	Number    uint64        `json:"number"`
+	Digest    action.Digest `json:"digest"`
+	At        time.Time     `json:"at"`
+	LSN       action.LSN    `json:"lsn"`
+	Seq       uint64        `json:"seq"`
+	Tables    int           `json:"tables"`
+	Rows      int64         `json:"rows"`
+	Chunks    int           `json:"chunks"`
+	Bytes     int64         `json:"bytes"`
+	Confirmed bool          `json:"confirmed"`
+	Error     string        `json:"error,omitempty"`
+}
+
+func (a *app) listCheckpoints(ctx context.Context, db action.Digest) error {
+	reader, err := a.reader()
+	if err != nil {
+		return err
+	}
+	_, genesis, err := applier.FetchGenesis(ctx, reader, db)
+	if err != nil {
+		return err
+	}
+	head, err := applier.Head(ctx, reader, db, genesis.Owner, 1, 1)
+	if err != nil {
+		return err
+	}
+	finder := &checkpoint.Finder{Archive: reader, DB: db, Owner: genesis.Owner, Epoch: 1, Head: head, Log: a.log}
+	numbers, err := finder.Numbers(ctx)
+	if err != nil {
+		return err
+	}
+	slices.Sort(numbers)
+	var list []listedCheckpoint
+	for _, n := range numbers {
+		list = append(list, listCheckpoint(ctx, finder, n))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if a.JSON {
+		lines := json.NewEncoder(a.out)
+		for _, l := range list {
+			if err := lines.Encode(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return a.tabulateCheckpoints(list)
+}
+
+func listCheckpoint(ctx context.Context, finder *checkpoint.Finder, n uint64) listedCheckpoint {
+	l := listedCheckpoint{Number: n}
+	c, err := finder.Open(ctx, n)
+	if err != nil {
+		l.Error = err.Error()
+		return l
+	}
+	own, _ := finder.OwnersHead(&c)
+	l.Digest, l.At, l.LSN, l.Seq, l.Tables = c.Digest, time.UnixMicro(c.At).UTC(), c.LSN, own.Seq, len(c.Tables)
+	for _, s := range c.State {
+		l.Rows += s.Rows
+	}
+	chunks := slices.Concat(c.PreData, c.PostData)
+	for _, f := range c.Files {
+		chunks = append(chunks, f.Chunks...)
+	}
+	l.Chunks = len(chunks)
+	for _, chunk := range chunks {
+		l.Bytes += chunk.Bytes
+	}
+	err = finder.Confirm(ctx, &c)
+	l.Confirmed = err == nil
+	if err != nil && !errors.Is(err, checkpoint.ErrUnconfirmed) {
+		l.Error = err.Error()
+	}
+	return l
+}
+
+func (a *app) tabulateCheckpoints(list []listedCheckpoint) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NUMBER\tTIME\tPOSITION\tRECORD\tTABLES\tROWS\tBYTES\tIN THE CHAIN\tDIGEST")
+	for _, l := range list {
+		if l.Digest.IsZero() {
+			fmt.Fprintf(w, "%d\tnot readable: %s\n", l.Number, oneLine(l.Error))
+			continue
+		}
+		confirmed := "yes"
+		switch {
+		case l.Error != "":
+			confirmed = "not known: " + oneLine(l.Error)
+		case !l.Confirmed:
+			confirmed = "no"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", l.Number, l.At.Format(time.RFC3339), l.LSN, l.Seq, l.Tables, l.Rows, byteText(l.Bytes), confirmed, l.Digest)
+	}
+	return w.Flush()
+}
