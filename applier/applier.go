@@ -27,9 +27,10 @@ type Applier struct {
 	// for one.
 	ToEnd bool
 	// Until is where to stop, with everything before it committed; Run then returns
-	// nil after it has called Reached, if that is set. The zero value stops nowhere.
+	// nil after it has called Reached, if that is set, with the transaction that it
+	// stopped before. The zero value stops nowhere.
 	Until   Until
-	Reached func()
+	Reached func(next action.Tx)
 	// Only are the tables whose rows are applied; nil: all. For a part of a
 	// database, which can never be followed: with ToEnd.
 	Only  []action.Name
@@ -116,7 +117,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	err = group.Wait()
 	if errors.Is(err, errReached) {
 		if a.Reached != nil {
-			a.Reached()
+			a.Reached(to.next)
 		}
 		return nil
 	}

@@ -45,7 +45,8 @@ type target struct {
 	altered   bool          // the transaction has changed it
 	own       []string      // tables that were here then, and are none of the stream's
 	until     Until
-	stopped   bool // until is reached: nothing more is applied
+	stopped   bool      // until is reached: nothing more is applied
+	next      action.Tx // what it stopped before
 	only      []action.Name
 	// truncates are the tables of truncates that follow each other.
 	truncates []*action.Shape

@@ -80,7 +80,7 @@ var ErrTooEarly = errors.New("the chain does not reach back that far: the initia
 // to, and remembers it.
 func (t *target) stop(r *opened, n int) (bool, error) {
 	head := t.reader.Head()
-	t.stopped = t.until.stops(&r.Header, n, head)
+	t.stopped, t.next = t.until.stops(&r.Header, n, head), head
 	if t.stopped && head.Copy {
 		return true, ErrTooEarly
 	}

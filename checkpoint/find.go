@@ -53,6 +53,9 @@ func (f *Finder) OwnersHead(c *Checkpoint) (Head, bool) {
 // its owner had all of it in the archives.
 var ErrUnconfirmed = errors.New("the chain does not confirm it")
 
+// ErrUnfit: a checkpoint is not one that is looked for.
+var ErrUnfit = errors.New("it is not one that is looked for")
+
 // Numbers lists the checkpoints that the archives are said to hold, the newest
 // first. All of it is hearsay.
 func (f *Finder) Numbers(ctx context.Context) ([]uint64, error) {
@@ -157,17 +160,23 @@ func (f *Finder) open(r *archive.Record) (Checkpoint, error) {
 	return c, nil
 }
 
-// Newest returns the newest checkpoint that opens, that its chain confirms and
-// that fits; nil if there is none. What is passed over is logged, with the
-// reason, unless it only does not fit.
-func (f *Finder) Newest(ctx context.Context, fits func(*Checkpoint) bool) (*Checkpoint, error) {
+// Newest returns the newest checkpoint after number after that opens, that its
+// chain confirms and that fits; nil if there is none. What is passed over is logged,
+// with the reason; what fits says ErrUnfit of is passed over without a word.
+func (f *Finder) Newest(ctx context.Context, after uint64, fits func(context.Context, *Checkpoint) error) (*Checkpoint, error) {
 	numbers, err := f.Numbers(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range numbers {
+		if n <= after {
+			break
+		}
 		c, err := f.Open(ctx, n)
-		if err == nil && !fits(&c) {
+		if err == nil {
+			err = fits(ctx, &c)
+		}
+		if errors.Is(err, ErrUnfit) {
 			continue
 		}
 		if err == nil {

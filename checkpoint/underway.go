@@ -24,7 +24,7 @@ const (
 
 // UnderWay is a restore that was begun in a database and is not over.
 type UnderWay struct {
-	Number    uint64 // of the checkpoint
+	Number    uint64 // of the checkpoint; 0: from the genesis
 	Epoch     uint32
 	Digest    action.Digest
 	Tables    []action.Name // whose rows are wanted; nil: all
@@ -65,6 +65,16 @@ func LoadUnderWay(ctx context.Context, conn *pgx.Conn) (u UnderWay, found bool, 
 		u.Tables = append(u.Tables, name)
 	}
 	return u, true, nil
+}
+
+// BeginFromGenesis notes that a restore of some tables begins without a checkpoint.
+func BeginFromGenesis(ctx context.Context, conn *pgx.Conn, db action.Digest, tables []action.Name) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := saveUnderWay(ctx, tx, &Checkpoint{Epoch: 1, Digest: db}, tables); err != nil {
+			return err
+		}
+		return setPhase(ctx, tx, phaseTail)
+	})
 }
 
 func saveUnderWay(ctx context.Context, tx pgx.Tx, c *Checkpoint, tables []action.Name) error {

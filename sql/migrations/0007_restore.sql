@@ -1,4 +1,4 @@
--- A restore from a checkpoint that is under way: what is done of it, so that one
+-- A restore that is under way: what is done of it, so that one
 -- that was interrupted goes on.
 
 -- restore: a follower that is being restored, and is nothing else until then.
@@ -8,7 +8,7 @@ ALTER TABLE pgbridge.database DROP CONSTRAINT database_stage_check,
 -- At most one row; none when it is over.
 CREATE TABLE pgbridge.restore (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    number     bigint NOT NULL CHECK (number > 0), -- of the checkpoint
+    number     bigint NOT NULL CHECK (number >= 0), -- of the checkpoint; 0: from the genesis
     epoch      integer NOT NULL,
     digest     text NOT NULL CHECK (digest ~ '^[0-9a-f]{64}$'),
     tables     text[], -- whose rows are wanted; NULL: all
