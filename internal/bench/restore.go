@@ -11,18 +11,25 @@ import (
 
 // restore measures pgbridge restore from a node into an empty database.
 func restore(b *bench, t testing.TB, frozen *stage) measure {
+	m, _ := b.restored(t, frozen)
+	return m
+}
+
+// restored is what restore measures, and what it said.
+func (b *bench) restored(t testing.TB, frozen *stage) (measure, string) {
+	t.Helper()
 	s := frozen.thaw(t)
 	empty := s.emptyDatabase(t)
 	node, url := b.startNode(t, s.node)
 	used := s.usage(t)
 	began := time.Now()
-	p := b.start(t, "restore", []string{"PGBRIDGE_DATABASE_URL=" + empty.URL(), "PGBRIDGE_ARCHIVE=" + url}, "restore", "--db-id", s.id)
+	p := b.start(t, "restore", []string{"PGBRIDGE_DATABASE_URL=" + empty.URL(), "PGBRIDGE_ARCHIVE=" + url}, "restore", "--json", "--db-id", s.id)
 	p.finish(t)
-	m := measure{Units: s.units, Seconds: time.Since(began).Seconds(), CPU: used.since(t, node)}
+	m := measure{Units: s.units, Seconds: time.Since(began).Seconds(), CPU: used.since(t, node), Memory: map[string]float64{"restore": p.peak()}}
 	m.Total = m.Seconds
 	m.addEnded("restore", p.cmd)
 	s.sameData(t, empty)
-	return m
+	return m, p.output()
 }
 
 // loadDump measures pg_restore of a dump of the same rows. Making the dump is

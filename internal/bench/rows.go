@@ -24,6 +24,7 @@ const (
 	drainer      = "pg_recvlogical"
 	subscription = "subscription"
 	dumpRestore  = "pg_restore -j2"
+	dumper       = "pg_dump -Fc"
 )
 
 // groups is everything that is measured. The floors are for two cores.
@@ -38,6 +39,14 @@ var groups = []group{
 	}},
 	{tpcb, []row{{"catchup-tpcb", subscription, 0.7, compare(follow, subscribe)}}},
 	{table, []row{{"restore", dumpRestore, 1.0 / 3, compare(restore, loadDump)}}},
+	{indexed, []row{
+		{"restore-checkpoint", dumpRestore, 1 / 1.3, compare(restoreCheckpoint, loadDump)},
+		{"verify", "", 100, verify},
+		{"memory-copies", "", 256, copyMemory},
+	}},
+	{saved, []row{{"restore-pgbench", dumpRestore, 1 / 1.3, compare(restoreCheckpoint, loadDump)}}},
+	{bank, []row{{"checkpoint", dumper, 1 / 1.5, compare(checkpoint, dump)}}},
+	{busy, []row{{"checkpoint-load", dumper, 0.8, compare(underCheckpoint, underDump)}}},
 	{pings, []row{{"latency", subscription, 150, latency}}},
 	{huge, []row{{"memory", "", 256, memory}}},
 	{mapped, []row{{"capture-mapped", "unnamed", 0.7, compare(capture, unnamed)}}},

@@ -78,6 +78,9 @@ func (b *bench) found(t testing.TB, s *stage) {
 	until(t, 20*time.Millisecond, "the first rows in the archive", []*process{node, bridge}, func() bool {
 		return value[bool](t, conn, "SELECT count(*) = 0 FROM pgbridge.outbox")
 	})
+	if s.work.checkpoint {
+		b.save(t, s, url, node, bridge)
+	}
 	if !s.work.follower {
 		return
 	}

@@ -19,6 +19,8 @@ type workload struct {
 	count string
 	// follower: a follower is set up before load.
 	follower bool
+	// checkpoint: one is in the archive.
+	checkpoint bool
 }
 
 // A narrow row with a key, as in most tables of most applications.
@@ -27,6 +29,8 @@ const (
 	newItem = `INSERT INTO item SELECT i, left(md5(i::text), 20), mod(i, 1000), clock_timestamp() FROM generate_series(%s, %s) i`
 	items   = `SELECT count(*) FROM item`
 )
+
+var bankTables = []string{"pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history"}
 
 var (
 	// small is W1: transactions of one row.
@@ -56,6 +60,16 @@ var (
 	}
 	// table has its rows before init.
 	table = workload{name: "table", unit: "rows/s", tables: []string{"item"}, before: item, count: items}
+	// indexed is table with another index, and in a checkpoint.
+	indexed = workload{
+		name: "indexed", unit: "rows/s", tables: []string{"item"}, count: items, checkpoint: true,
+		before: item + `CREATE INDEX item_title ON item (title, n);`,
+	}
+	// bank is pgbench's tables, not small; saved is the same in a checkpoint.
+	bank  = workload{name: "bank", unit: "rows/s", tables: bankTables, count: `SELECT count(*) FROM pgbench_accounts`}
+	saved = workload{name: "saved", unit: "rows/s", tables: bankTables, count: `SELECT count(*) FROM pgbench_accounts`, checkpoint: true}
+	// busy is bank, and what counts is what pgbench does there.
+	busy = workload{name: "busy", unit: "tx/s", tables: bankTables, count: `SELECT count(*) FROM pgbench_accounts`}
 	// pings are written while they are measured.
 	pings = workload{
 		name: "pings", unit: "ms", tables: []string{"ping"}, follower: true, count: `SELECT count(*) FROM ping`,
@@ -63,7 +77,7 @@ var (
 	}
 	// tpcb is what pgbench does by default.
 	tpcb = workload{
-		name: "tpcb", unit: "tx/s", tables: []string{"pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history"},
+		name: "tpcb", unit: "tx/s", tables: bankTables,
 		count: `SELECT count(*) FROM pgbench_history`, follower: true, load: (*bench).runPgbench,
 	}
 )
@@ -77,10 +91,14 @@ func (b *bench) fill(t testing.TB, s *stage) {
 		execute(t, s.a, s.work.before)
 	}
 	switch s.work.name {
-	case table.name:
+	case table.name, indexed.name:
 		execute(t, s.a, fmt.Sprintf(newItem, "1", fmt.Sprint(b.scaled(5_000_000))))
-	case tpcb.name:
-		client(t, s.a, "pgbench", "--initialize", "--quiet", "--scale", fmt.Sprint(max(2, int(10*b.scale))))
+	case tpcb.name, bank.name, saved.name, busy.name:
+		scale := 50
+		if s.work.name == tpcb.name {
+			scale = 10
+		}
+		client(t, s.a, "pgbench", "--initialize", "--quiet", "--scale", fmt.Sprint(max(2, int(float64(scale)*b.scale))))
 		execute(t, s.a, "ALTER TABLE pgbench_history REPLICA IDENTITY FULL")
 	}
 }
