@@ -15,6 +15,7 @@ type statement struct {
 	// one string, the N-th statement of which that fires event triggers, with the
 	// command tag Tag, is meant.
 	Statement string          `json:"statement"`
+	In        string          `json:"in"` // what the string is: a client's if empty, the "text" that a function ran, or the "body" of one in SQL
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
 	Settings  json.RawMessage `json:"settings"`
@@ -26,10 +27,19 @@ type change struct{ statement, settings string }
 // resolve returns what peers are to run; ok is false where that is nothing.
 func (s *statement) resolve() (c change, ok bool, err error) {
 	one := s.Statement
-	if s.N > 0 {
-		if one, err = sql.Fired(s.Statement, s.N, s.Tag); err != nil {
-			return change{}, false, err
-		}
+	switch {
+	case s.N == 0:
+	case s.In == "":
+		one, err = sql.Fired(s.Statement, s.N, s.Tag)
+	case s.In == "text":
+		one, err = sql.FiredInside(s.Statement, s.N, s.Tag)
+	case s.In == "body":
+		one, err = sql.StatementOf(s.Statement, s.N, s.Tag)
+	default:
+		err = fmt.Errorf("of a newer pgbridge: it is in a %s", s.In)
+	}
+	if err != nil {
+		return change{}, false, err
 	}
 	if one = sql.Travels(one); one == "" {
 		return change{}, false, nil

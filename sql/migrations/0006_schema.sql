@@ -8,6 +8,9 @@
 --     REVOKE, REINDEX, SECURITY LABEL, ALTER DEFAULT PRIVILEGES, ALTER LARGE OBJECT, and nothing on
 --     publications, subscriptions, user mappings and event triggers. DO, CALL and SELECT count not: what they
 --     run comes with n = 0. A statement that failed ends its string; one that was rolled back later counts.
+--     With "in":"text" the string is what a function ran (EXECUTE); it may have run several times, and the count
+--     goes on: meant is number (n-1) mod k + 1 of k. With "in":"body" it is the body of a function in SQL,
+--     and all its statements count.
 --   w ["app.t",["column",…]]: the rows of this table (root, if partitioned) were made anew, with values that
 --     a peer cannot compute. All of them follow.
 --   v [["1",null],…]: rows of the table of the last w, the text as in the stream.
@@ -80,14 +83,23 @@ BEGIN
     BEGIN
         known := currval('pgbridge.statement');
     EXCEPTION WHEN object_not_in_prerequisite_state THEN -- the first of this session
-        RETURN 1;
+        NULL;
     END;
+    IF current_query() ~* '\mdiscard\M.*\msequences\M' AND current_query() ~ ';.*\S' THEN
+        RAISE EXCEPTION 'DISCARD SEQUENCES among other statements: what they do to the schema could not be told apart'
+            USING HINT = 'Send it alone.', ERRCODE = 'feature_not_supported';
+    END IF;
     RETURN CASE WHEN known >> 22 = stamp THEN (known & ((1 << 22) - 1)) + 1 ELSE 1 END;
 END $$;
 
-CREATE FUNCTION pgbridge.count_statement(number bigint) RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
-    SELECT setval('pgbridge.statement', ((extract(epoch FROM statement_timestamp()) * 1000000)::bigint & ((1::bigint << 40) - 1)) << 22 | number)
-$$;
+CREATE FUNCTION pgbridge.count_statement(number bigint, place text, stack text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF place = 'text' THEN
+        PERFORM set_config('pgbridge.inner_counts', (pgbridge.inner_counts() || jsonb_build_object(md5(stack), number))::text, true);
+    ELSIF place IS NULL AND number > 0 THEN
+        PERFORM setval('pgbridge.statement', ((extract(epoch FROM statement_timestamp()) * 1000000)::bigint & ((1::bigint << 40) - 1)) << 22 | number);
+    END IF;
+END $$;
 
 -- The settings that decide what the text of a statement means. Those that are as
 -- in pgbridge's own sessions are left out, but for the four usual ones.
@@ -108,28 +120,55 @@ CREATE FUNCTION pgbridge.settings(path json) RETURNS json LANGUAGE sql STABLE SE
     ) AS s(i, name, value, usual) WHERE value IS DISTINCT FROM usual
 $$;
 
--- path is the search_path of whoever ran it.
-CREATE FUNCTION pgbridge.mark_statement(statement text, n bigint, tag text, path json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+-- Place is NULL, text or body; path is the search_path of whoever ran it.
+CREATE FUNCTION pgbridge.mark_statement(statement text, place text, n bigint, tag text, path json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM pgbridge.write_mark('s', format('{"statement":%s,"n":%s,"tag":%s,"settings":%s}', to_json(statement), n, to_json(tag), pgbridge.settings(path)));
+    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,"settings":%s}', to_json(statement), '"in":' || to_json(place) || ',', n,
+        to_json(tag), pgbridge.settings(path)));
 END $$;
 
 -- Marks a statement that nobody wrote. Its names are qualified.
 CREATE FUNCTION pgbridge.mark_generated(statement text, tag text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM pgbridge.mark_statement(statement, 0, tag, '[]');
+    PERFORM pgbridge.mark_statement(statement, NULL, 0, tag, '[]');
 END $$;
 
--- The statement that a function runs, given the frames around it (PG_CONTEXT).
-CREATE FUNCTION pgbridge.inner_statement(stack text, tag text) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+-- What a function runs, given the frames around it (PG_CONTEXT): the text, where it
+-- is from, and the number in it. Only with a text of one statement is that all.
+CREATE FUNCTION pgbridge.inner_statement(stack text, tag text, OUT statement text, OUT place text, OUT number bigint) LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    frame text[] := regexp_match(stack, '^SQL function "([^\n]+)" statement (\d+)(?:\n|$)');
 BEGIN
-    IF stack LIKE 'SQL function "%' THEN
-        RAISE EXCEPTION 'a function in SQL cannot change the schema here: which statement it ran is not to be found out'
-            USING HINT = 'Write the function in PL/pgSQL.', ERRCODE = 'feature_not_supported';
+    IF frame IS NOT NULL THEN
+        place := 'body';
+        number := frame[2];
+        BEGIN
+            SELECT p.prosrc INTO STRICT statement FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+                WHERE l.lanname = 'sql' AND p.proname = frame[1] AND p.prosqlbody IS NULL AND p.prosrc ~* split_part(tag, ' ', 1);
+        EXCEPTION WHEN no_data_found OR too_many_rows THEN
+            RAISE EXCEPTION 'which of the functions of the name % has changed the schema is not to be found out', frame[1]
+                USING HINT = 'Give the function another name, or write it in PL/pgSQL.', ERRCODE = 'feature_not_supported';
+        END;
+        RETURN;
     END IF;
-    RETURN coalesce((regexp_match(stack, '^SQL statement "(.*?)"\n(?:PL/|SQL |COPY |extension )'))[1],
+    statement := coalesce((regexp_match(stack, '^SQL statement "(.*?)"\n(?:PL/\w+ (?:function|anonymous)|SQL (?:function|statement) "|COPY |extension script|unnamed portal|portal )'))[1],
         (regexp_match(stack, '^SQL statement "(.*)"$'))[1]);
+    IF statement IS NULL THEN
+        RAISE EXCEPTION 'which statement has changed the schema is not to be found out' USING DETAIL = stack, ERRCODE = 'feature_not_supported';
+    END IF;
+    number := 0;
+    IF statement ~ ';.*\S' THEN -- there may be several
+        place := 'text';
+        number := pgbridge.inner_counts() -> md5(stack);
+        number := coalesce(number, 0) + 1;
+    END IF;
 END $$;
+
+-- How many statements have counted of each text that functions ran in this
+-- transaction, by the frames. What was rolled back counts not, as its text ended.
+CREATE FUNCTION pgbridge.inner_counts() RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT coalesce(nullif(current_setting('pgbridge.inner_counts', true), ''), '{}')::jsonb
+$$;
 
 -- Runs as who changes the schema, whose search_path no function with rights of its
 -- own can see. It fires before pgbridge_ddl.
@@ -459,10 +498,10 @@ CREATE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql
 DECLARE
     stack     text;
     inside    boolean;
-    number    bigint := 0;
-    concerned boolean;
     statement text;
-    path      json;
+    place     text;
+    number    bigint;
+    concerned boolean;
     relations oid[];
     gone      oid[];
 BEGIN
@@ -482,11 +521,14 @@ BEGIN
         END IF;
         PERFORM set_config('pgbridge.quiet', '', true);
     END IF;
-    IF NOT inside THEN
+    IF inside THEN
+        SELECT * INTO statement, place, number FROM pgbridge.inner_statement(stack, tg_tag);
+    ELSE
+        statement := current_query();
         number := pgbridge.statement_number();
-        IF tg_event = 'ddl_command_end' THEN
-            PERFORM pgbridge.count_statement(number);
-        END IF;
+    END IF;
+    IF tg_event = 'ddl_command_end' THEN
+        PERFORM pgbridge.count_statement(number, place, stack);
     END IF;
     IF (tg_event = 'sql_drop') <> (tg_tag LIKE 'DROP %') THEN
         RETURN;
@@ -499,27 +541,22 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgbridge.refuse_in_call(stack);
-    path := current_setting('pgbridge.caller_path')::json;
-    statement := CASE WHEN inside THEN pgbridge.inner_statement(stack, tg_tag) ELSE current_query() END;
-    IF tg_event = 'sql_drop' THEN
-        IF tg_tag = 'DROP OWNED' OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary) THEN
-            PERFORM pgbridge.mark_dropped();
-        ELSE
-            PERFORM pgbridge.mark_statement(statement, number, tg_tag, path);
-        END IF;
-        PERFORM pgbridge.settle_identities();
-        RETURN;
-    END IF;
-    relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
-    IF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
-        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(relations[1]), 'CREATE TABLE');
+    IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED' OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)) THEN
+        PERFORM pgbridge.mark_dropped();
+    ELSIF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
+        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE') FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
     ELSE
-        PERFORM pgbridge.mark_statement(statement, number, tg_tag, path);
+        PERFORM pgbridge.mark_statement(statement, place, number, tg_tag, current_setting('pgbridge.caller_path')::json);
     END IF;
-    gone := pgbridge.settle_publication();
+    IF tg_event = 'ddl_command_end' THEN
+        relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
+        gone := pgbridge.settle_publication();
+    END IF;
     PERFORM pgbridge.settle_identities();
-    PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
-    PERFORM set_config('pgbridge.rewritten', '', true);
+    IF tg_event = 'ddl_command_end' THEN
+        PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
+        PERFORM set_config('pgbridge.rewritten', '', true);
+    END IF;
 END $$;
 
 -- Makes the event triggers, of a database that is to be a writer. Returns false
