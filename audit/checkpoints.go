@@ -116,28 +116,12 @@ func (c *copies) readManifest(record *archive.Record, body []byte) (none struct{
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for chunk := range chunksOf(&m) {
+	for _, chunk := range m.Chunks() {
 		if c.used[chunk.Digest] == nil {
 			c.used[chunk.Digest] = &piece{Chunk: chunk}
 		}
 	}
 	return none, nil
-}
-
-func chunksOf(m *checkpoint.Manifest) func(func(checkpoint.Chunk) bool) {
-	return func(yield func(checkpoint.Chunk) bool) {
-		lists := [][]checkpoint.Chunk{m.PreData, m.PostData}
-		for _, f := range m.Files {
-			lists = append(lists, f.Chunks)
-		}
-		for _, list := range lists {
-			for _, chunk := range list {
-				if !yield(chunk) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // absent reports a checkpoint that the chain names and no archive has.

@@ -24,7 +24,7 @@ func (c *copies) add(ctx context.Context, m mark) error {
 		whole = false
 		c.report.add(Fault{Kind: Wrong, Type: archive.TypeCheckpoint, Epoch: c.owner.epoch, First: m.number, Last: m.number, Detail: fmt.Sprintf(format, args...)})
 	}
-	for chunk := range chunksOf(&manifest) {
+	for _, chunk := range manifest.Chunks() {
 		p := c.used[chunk.Digest]
 		switch {
 		case p == nil || !p.got:

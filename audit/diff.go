@@ -1,0 +1,433 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Moment is a state of the database: after every transaction that is not after
+// the moment. Of several conditions the one that is met first counts. The zero
+// Moment is the end of the chain.
+type Moment struct {
+	Time   time.Time  // before the first transaction that was committed later
+	Before action.LSN // before the first transaction at or after this position
+	// Epoch and Seq are a record, and Tx a transaction in it; a negative Tx is the
+	// last. It is the state after it.
+	Epoch uint32
+	Seq   uint64
+	Tx    int
+}
+
+// passed tells whether a transaction comes after the moment. A part goes with the
+// transaction that it is part of.
+func (m *Moment) passed(at Position, tx action.Tx) bool {
+	switch {
+	case tx.Part > 1:
+		return false
+	case !m.Time.IsZero() && at.At.After(m.Time):
+		return true
+	case m.Before > 0 && tx.LSN >= m.Before:
+		return true
+	case m.Seq == 0 || at.Epoch < m.Epoch:
+		return false
+	case at.Epoch > m.Epoch || at.Seq > m.Seq:
+		return true
+	}
+	return at.Seq == m.Seq && m.Tx >= 0 && at.Tx > m.Tx
+}
+
+// Diff is what changed between two moments, in sum: a row that was inserted and
+// deleted again is not in it, nor one that has its old values again. The chain is
+// read three times at most. Memory grows with the rows that were written in
+// between, about a kilobyte for each, and with all rows of a table that was
+// truncated or rewritten.
+type Diff struct {
+	Chain   Chain
+	Genesis *sql.Genesis
+	From    Moment
+	To      Moment
+	Tables  []action.Name // only these, if any
+}
+
+// Changes is what Diff finds.
+type Changes struct {
+	From *Position `json:"from"` // the last transaction of the first state; nil: none
+	To   *Position `json:"to"`   // the last transaction of the second
+	// Statements changed the schema in between. What they did to rows by
+	// themselves, a default of a new column say, is not in Rows.
+	Statements []string `json:"statements,omitempty"`
+	Rows       []Row    `json:"rows"`
+}
+
+// Row is the difference of one row, or of equal rows of a table without a key.
+type Row struct {
+	Table     action.Name `json:"table"`
+	Operation string      `json:"operation"` // inserted, updated, deleted
+	Key       []Value     `json:"key"`
+	Columns   []Column    `json:"columns"`
+	Times     int         `json:"times,omitempty"` // how many equal rows, if more than one
+}
+
+// ErrOrder: the second moment is before the first.
+var ErrOrder = errors.New("the second moment is before the first")
+
+// Run finds the difference.
+func (d *Diff) Run(ctx context.Context) (*Changes, error) {
+	f := newFold(d)
+	for {
+		if err := f.read(ctx); err != nil {
+			return nil, err
+		}
+		if !f.learned {
+			break
+		}
+		f.again() // with the keys that are known now
+	}
+	if err := f.before(ctx); err != nil {
+		return nil, err
+	}
+	return f.changes(), nil
+}
+
+// fold is the net effect of what happened between the moments.
+type fold struct {
+	*Diff
+	tables  map[action.Name]*folded
+	learned bool // of a table whose rows were taken for rows without a key
+
+	from, to   *Position
+	statements []string
+}
+
+// folded is the net effect on one table.
+type folded struct {
+	key []string
+	// known: the key is that of the genesis, or was seen in a change.
+	known   bool
+	emptied bool              // it was truncated or rewritten: every row counts
+	rows    map[string]*twice // by key
+	loose   map[string]*count // by whole row, of a table without a key
+}
+
+// twice is a row at both moments; nil: it is not there.
+type twice struct{ before, after image }
+
+// count is how many rows of the same values there are more than before.
+type count struct {
+	row image
+	n   int
+}
+
+func newFold(d *Diff) *fold {
+	f := &fold{Diff: d, tables: map[action.Name]*folded{}}
+	for _, t := range d.Genesis.Tables {
+		f.tables[t.Name] = &folded{key: t.Key, known: true}
+	}
+	f.again()
+	return f
+}
+
+func (f *fold) again() {
+	f.learned, f.from, f.to, f.statements = false, nil, nil, nil
+	for _, t := range f.tables {
+		t.rows, t.loose, t.emptied = map[string]*twice{}, map[string]*count{}, false
+	}
+}
+
+func (f *fold) table(s *action.Shape) *folded {
+	t := f.tables[s.Table]
+	if t == nil {
+		t = &folded{rows: map[string]*twice{}, loose: map[string]*count{}}
+		f.tables[s.Table] = t
+	}
+	if !t.known && (s.Op == action.Update || s.Op == action.Delete) && len(s.Key) > 0 {
+		t.known = true
+		if t.key = s.Key; len(t.loose) > 0 {
+			f.learned = true
+		}
+	}
+	return t
+}
+
+// wanted tells whether the table is asked for.
+func (f *fold) wanted(name action.Name) bool {
+	return len(f.Tables) == 0 || slices.Contains(f.Tables, name)
+}
+
+// read takes in what happened between the moments. What a row was before is not
+// known yet.
+func (f *fold) read(ctx context.Context) error {
+	inside := false
+	begin := func(at Position, tx action.Tx) error {
+		if f.To.passed(at, tx) {
+			if !inside && !f.From.passed(at, tx) {
+				return ErrOrder
+			}
+			return errStop
+		}
+		if !inside && f.From.passed(at, tx) {
+			inside = true
+		}
+		if !inside {
+			f.from = &at
+		}
+		f.to = &at
+		return nil
+	}
+	do := func(c *change) error {
+		if !inside {
+			if c.shape.Op == action.Update || c.shape.Op == action.Delete {
+				f.table(c.shape)
+			}
+			return nil
+		}
+		return f.take(c)
+	}
+	return tell(ctx, f.Chain, begin, do)
+}
+
+func (f *fold) take(c *change) error {
+	if c.shape.Op == action.Schema {
+		statement, _ := c.values[0].Text()
+		f.statements = append(f.statements, statement)
+		return nil
+	}
+	if !f.wanted(c.shape.Table) {
+		return nil
+	}
+	t := f.table(c.shape)
+	switch c.shape.Op {
+	case action.Truncate, action.Clear:
+		t.empty()
+	case action.Insert:
+		t.put(c.set(), 1)
+	case action.Update:
+		old := c.old()
+		t.update(old, old.over(c.set()))
+	case action.Delete:
+		t.put(c.old(), -1)
+	}
+	return nil
+}
+
+// empty takes all rows out.
+func (t *folded) empty() {
+	t.emptied = true
+	for _, row := range t.rows {
+		row.after = nil
+	}
+	clear(t.loose)
+}
+
+// put adds or removes a row.
+func (t *folded) put(row image, n int) {
+	if len(t.key) == 0 {
+		t.putLoose(row, n)
+		return
+	}
+	key := row.key(t.key)
+	if t.rows[key] == nil {
+		t.rows[key] = &twice{}
+	}
+	t.rows[key].after = nil
+	if n > 0 {
+		t.rows[key].after = row
+	}
+}
+
+func (t *folded) putLoose(row image, n int) {
+	key := row.key(slices.Sorted(maps.Keys(row)))
+	if t.loose[key] == nil {
+		t.loose[key] = &count{row: row}
+	}
+	if t.loose[key].n += n; t.loose[key].n == 0 {
+		delete(t.loose, key)
+	}
+}
+
+// update moves a row from old, which may be its key only, to what it is then.
+func (t *folded) update(old, set image) {
+	if len(t.key) == 0 {
+		t.putLoose(old, -1)
+		t.putLoose(set, 1)
+		return
+	}
+	from, to := old.key(t.key), set.key(t.key)
+	for _, key := range []string{from, to} {
+		if t.rows[key] == nil {
+			t.rows[key] = &twice{}
+		}
+	}
+	was := t.rows[from].after
+	t.rows[from].after = nil
+	if was == nil { // as it was before the first moment: what that is comes later
+		was = image{origin: value{text: from}}
+	}
+	t.rows[to].after = was.over(set)
+}
+
+// origin is, in an image that begins with what a row was before the first moment,
+// the key of that row. No column has such a name.
+const origin = "\x00"
+
+// before reads what the rows were at the first moment.
+func (f *fold) before(ctx context.Context) error {
+	needed := false
+	for name, t := range f.tables {
+		needed = needed || f.wanted(name) && (len(t.rows) > 0 || t.emptied)
+	}
+	if !needed {
+		return nil
+	}
+	state := map[action.Name]*past{}
+	begin := func(at Position, tx action.Tx) error {
+		if f.From.passed(at, tx) {
+			return errStop
+		}
+		return nil
+	}
+	err := tell(ctx, f.Chain, begin, func(c *change) error {
+		t := f.tables[c.shape.Table]
+		if c.shape.Op == action.Schema || t == nil || !f.wanted(c.shape.Table) || len(t.rows) == 0 && !t.emptied {
+			return nil
+		}
+		if state[c.shape.Table] == nil {
+			state[c.shape.Table] = &past{folded: t, rows: map[string]image{}, loose: map[string]*count{}}
+		}
+		state[c.shape.Table].change(c)
+		return nil
+	})
+	for _, p := range state {
+		p.end()
+	}
+	return err
+}
+
+// past is a table up to the first moment: the rows that were written later, or all.
+type past struct {
+	*folded
+	rows  map[string]image
+	loose map[string]*count
+	moved map[string]bool // keys that lead to one that counts
+}
+
+func (p *past) change(c *change) {
+	old, set := c.old(), c.set()
+	if len(p.key) == 0 {
+		p.changeLoose(c.shape.Op, old, set)
+		return
+	}
+	switch c.shape.Op {
+	case action.Truncate, action.Clear:
+		clear(p.rows)
+	case action.Insert:
+		p.keep(set.key(p.key), set)
+	case action.Delete:
+		delete(p.rows, old.key(p.key))
+	case action.Update:
+		from, row := old.key(p.key), old.over(set)
+		to := row.key(p.key)
+		was, ok := p.rows[from]
+		if from != to {
+			delete(p.rows, from)
+		}
+		if ok || from != to {
+			p.keep(to, was.over(row))
+		}
+	}
+}
+
+// keep keeps a row that counts. A row that gets its key later counts as well, but
+// not what it was under another key and is not written again: its large values
+// are then not known.
+func (p *past) keep(key string, row image) {
+	if p.emptied || p.folded.rows[key] != nil {
+		p.rows[key] = row
+	}
+}
+
+func (p *past) changeLoose(op action.Op, old, set image) {
+	t := folded{loose: p.loose}
+	switch op {
+	case action.Truncate, action.Clear:
+		clear(p.loose)
+	case action.Insert:
+		t.putLoose(set, 1)
+	case action.Delete:
+		t.putLoose(old, -1)
+	case action.Update:
+		t.update(old, old.over(set))
+	}
+}
+
+// end hands the rows to the net effect.
+func (p *past) end() {
+	for key, row := range p.rows {
+		if p.folded.rows[key] == nil { // of a table that was emptied
+			p.folded.rows[key] = &twice{}
+		}
+		p.folded.rows[key].before = row
+	}
+	for _, row := range p.folded.rows {
+		if from, ok := row.after[origin]; ok {
+			delete(row.after, origin)
+			row.after = p.rows[from.text].over(row.after)
+		}
+	}
+	if p.emptied {
+		for _, c := range p.loose {
+			p.folded.putLoose(c.row, -c.n)
+		}
+	}
+}
+
+// changes are the rows that differ, by table and key.
+func (f *fold) changes() *Changes {
+	all := &Changes{From: f.from, To: f.to, Statements: f.statements, Rows: []Row{}}
+	for _, name := range slices.SortedFunc(maps.Keys(f.tables), func(a, b action.Name) int { return strings.Compare(a.String(), b.String()) }) {
+		t := f.tables[name]
+		for _, key := range slices.Sorted(maps.Keys(t.rows)) {
+			row := t.rows[key]
+			delete(row.after, origin)
+			r := Row{Table: name, Columns: columns(row.before, row.after)}
+			switch {
+			case len(r.Columns) == 0:
+				continue
+			case row.before == nil:
+				r.Operation, r.Key = "inserted", row.after.values(t.key)
+			case row.after == nil:
+				r.Operation, r.Key = "deleted", row.before.values(t.key)
+			default:
+				r.Operation, r.Key = "updated", row.after.values(t.key)
+			}
+			all.Rows = append(all.Rows, r)
+		}
+		for _, key := range slices.Sorted(maps.Keys(t.loose)) {
+			all.Rows = append(all.Rows, t.loose[key].rows(name))
+		}
+	}
+	return all
+}
+
+// rows is the difference of equal rows.
+func (c *count) rows(table action.Name) Row {
+	r := Row{Table: table, Operation: "inserted", Key: []Value{}, Columns: columns(nil, c.row), Times: c.n}
+	if c.n < 0 {
+		r.Operation, r.Times, r.Columns = "deleted", -c.n, columns(c.row, nil)
+	}
+	if r.Times == 1 {
+		r.Times = 0
+	}
+	return r
+}
+
+// MomentAt is the state after a whole record.
+func MomentAt(h *archive.Header) Moment { return Moment{Epoch: h.Epoch, Seq: h.Seq, Tx: -1} }

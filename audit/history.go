@@ -1,0 +1,296 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// History is the life of one row, from the chain alone: memory is for the row,
+// and for the changes of keys in its table.
+type History struct {
+	Chain   Chain
+	Genesis *sql.Genesis
+	Table   action.Name
+	// Key finds the row: a value for each column of the table's key. Of a table
+	// without a key, all rows with these values are told of.
+	Key []Value
+}
+
+// Event is one thing that happened to the row.
+type Event struct {
+	Position
+	Copied bool `json:"copied,omitempty"` // the row was there before the chain
+	// Operation is insert, update, delete, truncate, clear (all rows of the table
+	// were written anew, and follow), or schema.
+	Operation string  `json:"operation"`
+	Key       []Value `json:"key,omitempty"` // of the row, before the change
+	// Action is the named action that did it, with its parameters.
+	Action string  `json:"action,omitempty"`
+	Params []Value `json:"params,omitempty"`
+	// Columns are those that have another value than before, or, where the value
+	// before is not known, that were written.
+	Columns []Column `json:"columns,omitempty"`
+	// Statement is the statement of a schema event that names the table.
+	Statement string `json:"statement,omitempty"`
+}
+
+// maxEvents is how many events are kept until it is known that the row had no
+// other key before. Beyond, the chain is read again.
+const maxEvents = 10_000
+
+// Run calls do for each event, in order. Where the row once had another key, its
+// life under that key is told too. The chain is read once, or twice.
+func (h *History) Run(ctx context.Context, do func(*Event) error) error {
+	key, err := h.find()
+	if err != nil {
+		return err
+	}
+	var events []*Event
+	first := newLife(h, key, nil)
+	first.emit = func(e *Event) error {
+		if len(events) <= maxEvents {
+			events = append(events, e)
+		}
+		return nil
+	}
+	if err := tell(ctx, h.Chain, nil, first.change); err != nil {
+		return err
+	}
+	names := earlier(first.moves, first.key)
+	if len(names) > 0 || len(events) > maxEvents {
+		again := newLife(h, key, names)
+		again.emit = do
+		return tell(ctx, h.Chain, nil, again.change)
+	}
+	for _, e := range events {
+		if err := do(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find is the key of the table: nil if it has none, or is not known to have one.
+func (h *History) find() ([]string, error) {
+	if len(h.Key) == 0 {
+		return nil, errors.New("which row? give the value of its key, or column=value for each column of it")
+	}
+	for _, t := range h.Genesis.Tables {
+		if t.Name != h.Table || len(t.Key) == 0 {
+			continue
+		}
+		for _, name := range t.Key {
+			if !slices.ContainsFunc(h.Key, func(v Value) bool { return v.Name == name }) {
+				return nil, fmt.Errorf("the key of %s is %s: give a value for each, as column=value", h.Table, strings.Join(t.Key, ", "))
+			}
+		}
+		if len(h.Key) > len(t.Key) {
+			return nil, fmt.Errorf("the key of %s is %s: other columns do not find a row", h.Table, strings.Join(t.Key, ", "))
+		}
+		return t.Key, nil
+	}
+	return nil, nil
+}
+
+// span is a key that the row had between two changes of its table.
+type span struct {
+	key         string
+	from, until int
+}
+
+// move is a change of a row's key.
+type move struct {
+	at       int
+	old, new string
+}
+
+// earlier finds the keys that the row had before it got the one that it is asked
+// for by.
+func earlier(moves []move, key string) (spans []span) {
+	open := map[string]int{} // key → until when the row had it
+	for _, m := range slices.Backward(moves) {
+		until, follows := open[m.new]
+		if follows {
+			delete(open, m.new)
+			spans = append(spans, span{m.new, m.at, until})
+		}
+		if (follows || m.new == key) && m.old != key {
+			if until, again := open[m.old]; again {
+				spans = append(spans, span{m.old, m.at, until})
+			}
+			open[m.old] = m.at
+		}
+	}
+	for old, until := range open {
+		spans = append(spans, span{old, 0, until})
+	}
+	return spans
+}
+
+// life follows a row.
+type life struct {
+	*History
+	columns []string // of the key; nil: rows are found by any of their values
+	key     string
+	spans   []span
+	emit    func(*Event) error
+
+	at      int // changes of the table so far
+	moves   []move
+	now     map[string]bool // other keys that the row has got since
+	rows    map[string]image
+	pattern image
+}
+
+func newLife(h *History, columns []string, spans []span) *life {
+	l := &life{History: h, columns: columns, spans: spans, now: map[string]bool{}, rows: map[string]image{}, pattern: image{}}
+	for _, v := range h.Key {
+		if v.Text == nil {
+			l.pattern[v.Name] = value{null: true}
+			continue
+		}
+		l.pattern[v.Name] = value{text: *v.Text}
+	}
+	l.key = l.pattern.key(columns)
+	return l
+}
+
+// change looks at one change.
+func (l *life) change(c *change) error {
+	if c.shape.Op == action.Schema {
+		return l.schema(c)
+	}
+	if c.shape.Table != l.Table {
+		return nil
+	}
+	l.at++
+	switch {
+	case c.shape.Op == action.Truncate || c.shape.Op == action.Clear:
+		return l.emptied(c)
+	case l.columns == nil:
+		return l.loose(c)
+	}
+	return l.row(c)
+}
+
+// mine tells whether key is one of the row's at this time.
+func (l *life) mine(key string) bool {
+	return key == l.key || l.now[key] || slices.ContainsFunc(l.spans, func(s span) bool { return s.key == key && s.from <= l.at && l.at <= s.until })
+}
+
+func (l *life) row(c *change) error {
+	old, set := c.old(), c.set()
+	before, after := old.key(l.columns), old.over(set).key(l.columns)
+	if c.shape.Op == action.Insert {
+		before = after
+	}
+	moved := c.shape.Op == action.Update && before != after
+	if moved {
+		l.moves = append(l.moves, move{l.at, before, after})
+	}
+	if before == "" || !l.mine(before) {
+		if !moved || !l.mine(after) {
+			return nil
+		}
+	}
+	known := l.rows[before].over(old)
+	e := l.event(c)
+	e.Key = known.values(l.columns)
+	switch c.shape.Op {
+	case action.Insert:
+		e.Key = set.values(l.columns)
+		e.Columns = columns(nil, set)
+		l.rows[after] = set
+	case action.Update:
+		e.Columns = columns(known, known.over(set))
+		delete(l.rows, before)
+		l.rows[after] = known.over(set)
+		if moved {
+			delete(l.now, before)
+			l.now[after] = true
+		}
+	case action.Delete:
+		e.Columns = columns(known, nil)
+		delete(l.rows, before)
+		delete(l.now, before)
+	}
+	return l.emit(e)
+}
+
+// loose looks for the values in a row of a table without a key.
+func (l *life) loose(c *change) error {
+	old, set := c.old(), c.set()
+	after := old.over(set)
+	if c.shape.Op == action.Delete {
+		after = nil
+	}
+	if !l.pattern.in(old) && !l.pattern.in(after) {
+		return nil
+	}
+	e := l.event(c)
+	e.Key = l.Key
+	e.Columns = columns(old, after)
+	return l.emit(e)
+}
+
+// in tells whether row has all the values.
+func (pattern image) in(row image) bool {
+	for name, v := range pattern {
+		if has, ok := row[name]; !ok || has != v {
+			return false
+		}
+	}
+	return true
+}
+
+// emptied tells of a truncate, if the row was there.
+func (l *life) emptied(c *change) error {
+	if len(l.rows) == 0 && l.columns != nil {
+		return nil
+	}
+	e := l.event(c)
+	e.Key = l.Key
+	clear(l.rows)
+	if c.shape.Op == action.Truncate {
+		clear(l.now)
+	}
+	return l.emit(e)
+}
+
+// schema tells of a statement that names the table. What is known of the row may
+// be different after it.
+func (l *life) schema(c *change) error {
+	statement, _ := c.values[0].Text()
+	if !strings.Contains(strings.ToLower(statement), strings.ToLower(l.Table.Name)) {
+		return nil
+	}
+	for key, row := range l.rows {
+		kept := image{}
+		for _, name := range l.columns {
+			if v, ok := row[name]; ok {
+				kept[name] = v
+			}
+		}
+		l.rows[key] = kept
+	}
+	e := l.event(c)
+	e.Statement = statement
+	return l.emit(e)
+}
+
+func (l *life) event(c *change) *Event {
+	e := &Event{Position: c.Position, Copied: c.copied, Operation: c.shape.Op.String()}
+	switch {
+	case c.call != nil:
+		e.Action, e.Params = c.call.shape.Action(), params(c.call.shape, c.call.values)
+	case c.shape.Function != (action.Name{}):
+		e.Action, e.Params = c.shape.Action(), params(c.shape, c.values)
+	}
+	return e
+}
