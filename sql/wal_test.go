@@ -18,9 +18,10 @@ import (
 
 // tape reads what the WAL holds of a database since the tape was made.
 type tape struct {
-	conn   *pgx.Conn
-	slot   string
-	secret string
+	conn        *pgx.Conn
+	slot        string
+	secret      string
+	publication string // that of the tape, of all tables, if empty
 }
 
 func newTape(t *testing.T, conn *pgx.Conn) *tape {
@@ -38,7 +39,7 @@ func newTape(t *testing.T, conn *pgx.Conn) *tape {
 func (w *tape) read(t *testing.T) [][]string {
 	t.Helper()
 	rows, err := w.conn.Query(t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes($1::text::name, NULL, NULL,
-		'proto_version', '1', 'publication_names', $1::text, 'messages', 'true')`, w.slot)
+		'proto_version', '1', 'publication_names', coalesce(nullif($2, ''), $1::text), 'messages', 'true')`, w.slot, w.publication)
 	if err != nil {
 		t.Fatal(err)
 	}
