@@ -79,6 +79,16 @@ func (d *Decoder) decode(kind byte, m *message, e *Event) error {
 	return errors.New("not part of protocol version 1, which is all this pgbridge asks for: is something else using the slot?")
 }
 
+// RenameSchema says that a schema has another name from here on. The server, which
+// describes a table anew when it changes, does not always notice that its schema did.
+func (d *Decoder) RenameSchema(from, to string) {
+	for oid, r := range d.relations {
+		if r.name.Schema == from {
+			d.relations[oid] = r.inSchema(to)
+		}
+	}
+}
+
 func (d *Decoder) message(m *message, e *Event) error {
 	flags := m.byte()
 	if flags > 1 {

@@ -242,3 +242,26 @@ func TestUpdateShapesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestRenameSchema(t *testing.T) {
+	var d Decoder
+	name := func(oid uint32, values ...any) string {
+		t.Helper()
+		e, err := d.Decode(insert(oid, newRow(values...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Shape.Action()
+	}
+	for _, m := range [][]byte{posts, loose, rules} {
+		if _, err := d.Decode(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := name(1, "7", "hi", nil)
+	d.RenameSchema("app", "other")
+	if got := []string{before, name(1, "7", "hi", nil), name(4, "1", "2"), name(6, "1")}; strings.Join(got, " ") !=
+		"app.posts.insert other.posts.insert other.loose.insert pg_catalog.rules.insert" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -52,6 +52,14 @@ func parseRelation(m *message) (oid uint32, r *relation, err error) {
 	return oid, r, m.end()
 }
 
+// inSchema is the same table in a schema of another name.
+func (r *relation) inSchema(name string) *relation {
+	return &relation{
+		name: action.Name{Schema: name, Name: r.name.Name}, full: r.full, columns: r.columns, isKey: r.isKey, keys: r.keys,
+		updates: map[string]*action.Shape{},
+	}
+}
+
 func (r *relation) insertShape() *action.Shape {
 	if r.insert == nil {
 		r.insert = action.NewShape(action.Insert, r.name, nil, r.columns)

@@ -34,6 +34,7 @@ type pipe struct {
 	record  archive.Record // the genesis
 	genesis sql.Genesis
 	db      sql.Database
+	scope   sql.Scope // ScopeListed if empty
 }
 
 // newPipe runs init on the source.
@@ -45,7 +46,13 @@ func newPipe(t testing.TB, source *pgtest.DB) *pipe {
 // newPipeAs is newPipe for a pgbridge that connects as another role.
 func newPipeAs(t testing.TB, source *pgtest.DB, url string) *pipe {
 	t.Helper()
-	p := &pipe{source: source, url: url, folder: &pushingFolder{Folder: archive.Folder{Dir: t.TempDir()}}}
+	return newPipeOf(t, source, url, sql.ScopeListed)
+}
+
+// newPipeOf is newPipeAs for one that publishes tables made later, or not.
+func newPipeOf(t testing.TB, source *pgtest.DB, url string, scope sql.Scope) *pipe {
+	t.Helper()
+	p := &pipe{source: source, url: url, scope: scope, folder: &pushingFolder{Folder: archive.Folder{Dir: t.TempDir()}}}
 	if err := p.init(t.Context()); err != nil {
 		t.Fatalf("init: %v", err)
 	}
@@ -77,7 +84,7 @@ func (p *pipe) init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in := publisher.Init{Connect: p.connect, Replication: replication, URL: p.url, Dump: dump, Name: "pipe", Tables: tables, Key: p.key}
+	in := publisher.Init{Connect: p.connect, Replication: replication, URL: p.url, Dump: dump, Name: "pipe", Tables: tables, Scope: p.scope, Key: p.key}
 	if _, err = in.Run(ctx); err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type builder struct {
 	renamed     bool           // definitions have changed since the last batch
 	forged      int64          // as in batch
 	changes     []change       // as in batch
+	renames     [][2]string    // of schemas, before and after, for the decoder
 	rewritten   *action.Shape  // inserts into the table that tx has cleared
 }
 
@@ -109,10 +110,13 @@ func (b *builder) row(s *action.Shape, values [][]byte) {
 // message takes a logical message of ours. A mark that is not true is counted;
 // what it is to name is published as rows.
 func (b *builder) message(content []byte) error {
+	kind, payload, ok := b.marks.open(content, b.tx.XID)
 	if b.dropped {
+		if ok && kind == markSchema {
+			return b.passSchema(payload)
+		}
 		return nil
 	}
-	kind, payload, ok := b.marks.open(content, b.tx.XID)
 	if !ok {
 		b.forged++
 		return nil

@@ -106,6 +106,9 @@ func (c *capture) take(ctx context.Context, data []byte) error {
 			if err := c.build.message(e.Content); err != nil {
 				return err
 			}
+			for _, r := range c.build.takeRenames() {
+				c.dec.RenameSchema(r[0], r[1])
+			}
 			return c.cut(ctx)
 		}
 	case decoder.Nothing:

@@ -55,16 +55,9 @@ var schemaShape = action.NewSchema()
 
 // changeSchema publishes a statement at its place among the rows.
 func (b *builder) changeSchema(payload []byte) error {
-	var s statement
-	if err := json.Unmarshal(payload, &s); err != nil {
-		return fmt.Errorf("mark of a statement: %w", err)
-	}
-	c, ok, err := s.resolve()
-	if err != nil {
-		return fmt.Errorf("mark of a statement: %w", err)
-	}
-	if !ok || !b.change() {
-		return nil
+	c, ok, err := b.readSchema(payload)
+	if err != nil || !ok || !b.change() {
+		return err
 	}
 	b.leaveCall()
 	b.note(schemaShape)
@@ -72,6 +65,33 @@ func (b *builder) changeSchema(payload []byte) error {
 	b.changes = append(b.changes, c)
 	b.restart = true // a sequence that is new has nothing published yet, also if it has an old one's name
 	return nil
+}
+
+// passSchema reads a statement of a transaction that is not published.
+func (b *builder) passSchema(payload []byte) error {
+	_, _, err := b.readSchema(payload)
+	return err
+}
+
+func (b *builder) readSchema(payload []byte) (c change, ok bool, err error) {
+	var s statement
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return change{}, false, fmt.Errorf("mark of a statement: %w", err)
+	}
+	if c, ok, err = s.resolve(); err != nil {
+		return change{}, false, fmt.Errorf("mark of a statement: %w", err)
+	}
+	if from, to, ok := sql.RenamedSchema(c.statement); ok {
+		b.renames = append(b.renames, [2]string{from, to})
+	}
+	return c, ok, nil
+}
+
+// takeRenames returns the schemas that have other names since it was called last.
+func (b *builder) takeRenames() [][2]string {
+	all := b.renames
+	b.renames = nil
+	return all
 }
 
 // leaveCall ends the effect of an open call, which holds rows and nothing else.

@@ -100,3 +100,20 @@ func playSchema(t *testing.T, script string, part Part) *builder {
 	commit(b, 24)
 	return b
 }
+
+// What the decoder is to know it is told, whether a transaction is published or not.
+func TestRenames(t *testing.T) {
+	for _, done := range []bool{false, true} {
+		b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, done, Part{})
+		if err := b.message(mark("s", `s{"statement":"SELECT 1; ALTER SCHEMA a RENAME TO \"B\"","n":1,"tag":"ALTER SCHEMA","settings":{}}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.takeRenames(); len(got) != 1 || got[0] != [2]string{"a", "B"} {
+			t.Errorf("published before: %v: got %q", done, got)
+		}
+		if got := b.takeRenames(); got != nil {
+			t.Errorf("again: got %q", got)
+		}
+	}
+}

@@ -168,3 +168,22 @@ func leaveOut(statement string, run []token) string {
 	}
 	return before + " " + after
 }
+
+// RenamedSchema returns the names of a schema before and after a statement that
+// renames it.
+func RenamedSchema(statement string) (from, to string, ok bool) {
+	all := tokens(statement)
+	if len(all) != 6 || at(all, 0) != "ALTER" || at(all, 1) != "SCHEMA" || at(all, 3) != "RENAME" || at(all, 4) != "TO" {
+		return "", "", false
+	}
+	return ident(statement, all[2]), ident(statement, all[5]), true
+}
+
+// ident is the name that a token writes.
+func ident(statement string, t token) string {
+	text := statement[t.from:t.to]
+	if inner, ok := strings.CutPrefix(text, `"`); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(inner, `"`), `""`, `"`)
+	}
+	return strings.ToLower(text)
+}

@@ -46,3 +46,17 @@ func TestTravels(t *testing.T) {
 		}
 	}
 }
+
+func TestRenamedSchema(t *testing.T) {
+	for _, tt := range []struct{ statement, from, to string }{
+		{"ALTER SCHEMA a RENAME TO B", "a", "b"},
+		{`alter schema /* x */ "A ""b""" rename to "C.d"`, `A "b"`, "C.d"},
+		{"ALTER SCHEMA a OWNER TO b", "", ""},
+		{"ALTER TABLE a RENAME TO b", "", ""},
+	} {
+		from, to, ok := RenamedSchema(tt.statement)
+		if from != tt.from || to != tt.to || ok != (tt.from != "") {
+			t.Errorf("%s: got %q, %q, %v", tt.statement, from, to, ok)
+		}
+	}
+}
