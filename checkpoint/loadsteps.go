@@ -55,7 +55,7 @@ type stepPlan struct {
 	steps   []sql.Step
 	done    map[int]bool
 	tables  map[string]sql.Relation
-	leftOut []sql.Step
+	leftOut []string
 }
 
 func (p *stepPlan) size(table string) uint64 { return uint64(p.tables[table].Size) }
@@ -69,20 +69,9 @@ func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, erro
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, s := range all {
-		names = append(names, s.Table, s.References)
-	}
 	p := &stepPlan{done: map[int]bool{}}
-	if p.tables, err = sql.Relations(ctx, conn, slices.DeleteFunc(names, func(n string) bool { return n == "" })); err != nil {
+	if err := p.part(ctx, conn, all, l.Tables); err != nil {
 		return nil, err
-	}
-	for _, s := range all {
-		if s.Phase == sql.PhaseForeignKeys && l.wants(p.tables[s.Table].Root) && !l.wants(p.tables[s.References].Root) {
-			p.leftOut = append(p.leftOut, s)
-			continue
-		}
-		p.steps = append(p.steps, s)
 	}
 	rows, err := conn.Query(ctx, "SELECT step FROM pgbridge.restore_step")
 	if err != nil {
@@ -93,6 +82,35 @@ func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, erro
 		return nil, fmt.Errorf("read what is made: %w", err)
 	}
 	return p, nil
+}
+
+// part takes the steps but for the foreign keys of the wanted tables to others.
+func (p *stepPlan) part(ctx context.Context, conn *pgx.Conn, all []sql.Step, wanted []action.Name) (err error) {
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Table, s.References)
+	}
+	if p.tables, err = sql.Relations(ctx, conn, slices.DeleteFunc(names, func(n string) bool { return n == "" })); err != nil {
+		return err
+	}
+	for _, s := range all {
+		from, to := p.tables[s.Table].Root, p.tables[s.References].Root
+		if wanted != nil && s.Phase == sql.PhaseForeignKeys && slices.Contains(wanted, from) && !slices.Contains(wanted, to) {
+			p.leftOut = append(p.leftOut, fmt.Sprintf("foreign key of %s to %s", from, to))
+			continue
+		}
+		p.steps = append(p.steps, s)
+	}
+	return nil
+}
+
+// Part are the steps that can be done where only the wanted tables have rows, and
+// a description of each of the others, which are foreign keys. All tables must be
+// there.
+func Part(ctx context.Context, conn *pgx.Conn, all []sql.Step, wanted []action.Name) (kept []sql.Step, leftOut []string, err error) {
+	var p stepPlan
+	err = p.part(ctx, conn, all, wanted)
+	return p.steps, p.leftOut, err
 }
 
 // reportSteps returns what to call after each step.
@@ -122,11 +140,7 @@ func (l *Loader) LeftOut(ctx context.Context, conn *pgx.Conn) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	var texts []string
-	for _, s := range p.leftOut {
-		texts = append(texts, fmt.Sprintf("foreign key of %s to %s", p.tables[s.Table].Root, p.tables[s.References].Root))
-	}
-	return texts, nil
+	return p.leftOut, nil
 }
 
 // runBeside executes steps on several sessions at once, in about their order: a

@@ -73,6 +73,11 @@ func (a *app) refuseFatal(ctx context.Context, conn *pgx.Conn, role sql.Role, ta
 	if err != nil {
 		return err
 	}
+	return a.refuse(findings)
+}
+
+// refuse returns the fatal findings as one error; the others are logged.
+func (a *app) refuse(findings []sql.Finding) error {
 	var fatal []string
 	for _, f := range findings {
 		switch f.Severity {

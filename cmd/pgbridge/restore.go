@@ -4,38 +4,148 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/applier"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/checkpoint"
 )
 
 func newRestore() *cobra.Command {
-	var id string
+	var o restoreOptions
 	cmd := &cobra.Command{
 		Use:   "restore --db-id ID",
 		Short: "Rebuild a database from the archive, into an empty one",
 		Long: `Restore finds the genesis of the database in the archive, proves it by the
-db-id, and replays everything after it: schema, rows, indexes, constraints,
-sequences. Interrupted anywhere, the same command goes on where it was.`,
+db-id, and makes the empty database that --database-url names what the database
+was: schema, rows, indexes, constraints, sequences. It begins with the newest
+checkpoint that the chain confirms and that can be read (see pgbridge checkpoint),
+or with the genesis where there is none, and replays what was written after it. It
+calls no function of the database. Interrupted anywhere, the same command goes on
+where it was.
+
+Before anything is written it looks whether the server can take the database in:
+encoding, collation, extensions, roles that policies name, version, rights. What
+stands in the way is listed, all of it at once.
+
+The result is proven on the way: the chain by its hashes and signatures, the rows of
+a checkpoint by its sums, and the whole database by the sums of the last later
+checkpoint that the replay passes. Where tables differ restore fails with their
+names, exit code 3.
+
+As of another moment than the last:
+
+    --until 2026-11-20T10:00:00Z   what was committed then, or before
+    --until 90m                    the same, how long ago
+    --until checkpoint:7           what checkpoint 7 holds
+    --until 1:5120                 up to record 5120 of epoch 1, as pgbridge log prints
+                                   it; with its writer and a colon in front if it is
+                                   not the owner's
+    --until 1:5120:3               up to transaction 3 of it, from 0
+
+A part of it: with --table only the rows of those tables are loaded. All others are
+empty, and foreign keys to them are not made, which is said. Such a database is
+plain: schema pgbridge is dropped in the end, and it cannot follow.
+
+--dry-run says what would be done: which checkpoint, how much there is to fetch and
+to replay, about how long, and what stands in the way. It writes nothing, and needs
+no database.
+
+Exit codes: 0 restored. 1 try again, it goes on. 2 the command line is wrong. 3 a
+person must decide: something stands in the way, records are missing, or tables
+differ.`,
+		Example: `  createdb copy
+  pgbridge restore --database-url postgres:///copy --archive https://archive.example --db-id ID
+  pgbridge restore ... --until 2026-11-20T10:00:00Z
+  pgbridge restore ... --table app.posts --table app.tags
+  pgbridge restore ... --follow`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
 			if err != nil {
 				return err
 			}
-			db, err := parseDBID(id)
+			r, err := o.parse(a, time.Now())
 			if err != nil {
-				return err
+				return usageError{err}
 			}
-			return a.restore(cmd.Context(), db)
+			return r.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	o.flags(cmd.Flags())
 	return cmd
+}
+
+// restoreOptions are the flags of restore, as they were given.
+type restoreOptions struct {
+	id, until, from, checkpoint string
+	tables                      []string
+	jobs                        int
+	dryRun, follow              bool
+}
+
+func (o *restoreOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	flags.IntVar(&o.jobs, "jobs", min(max(runtime.NumCPU(), 2), 8), "how many sessions load and make indexes at once, a `number`")
+	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, or EPOCH:RECORD[:TRANSACTION]")
+	flags.StringSliceVar(&o.tables, "table", nil, "only the rows of this `schema.table`, may be repeated")
+	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")
+	flags.StringVar(&o.checkpoint, "checkpoint", "", "begin with the checkpoint of this `number`, or with none; default: the newest that can be used")
+	flags.BoolVar(&o.follow, "follow", false, "when it is restored, stay and follow, as pgbridge run does")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
+}
+
+// parse makes a restore of the flags.
+func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {
+	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, began: now, from: newest}
+	var err error
+	if r.db, err = parseDBID(o.id); err != nil {
+		return nil, err
+	}
+	if r.until, err = parseUntil(o.until, now); err != nil {
+		return nil, fmt.Errorf("--until: %w", err)
+	}
+	switch {
+	case o.jobs < 1 || o.jobs > 64:
+		return nil, fmt.Errorf("--jobs %d: want 1 to 64", o.jobs)
+	case o.follow && o.until != "":
+		return nil, errors.New("--follow goes on beyond --until: give one of the two")
+	case o.follow && len(o.tables) > 0:
+		return nil, errors.New("a part of a database cannot follow: give --follow or --table")
+	case o.checkpoint == "none":
+		r.from = genesisOnly
+	case o.checkpoint != "":
+		if r.from, err = strconv.ParseUint(o.checkpoint, 10, 63); err != nil || r.from == 0 {
+			return nil, fmt.Errorf("--checkpoint %q: want a number, or none", o.checkpoint)
+		}
+	}
+	if r.tables, err = parseTables(o.tables); err != nil {
+		return nil, err
+	}
+	if o.from != "" {
+		a.Archives = []string{o.from}
+	}
+	return r, nil
+}
+
+// parseTables reads names, in order and each once; nil for none.
+func parseTables(texts []string) (names []action.Name, err error) {
+	for _, text := range texts {
+		name, err := action.ParseName(text)
+		if err != nil {
+			return nil, fmt.Errorf("--table: %w", err)
+		}
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b action.Name) int {
+		return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})
+	})
+	return slices.Compact(names), nil
 }
 
 func parseDBID(id string) (action.Digest, error) {
@@ -49,62 +159,33 @@ func parseDBID(id string) (action.Digest, error) {
 	return db, nil
 }
 
-// restored is what restore prints.
-type restored struct {
-	DB      action.Digest `json:"db"`
-	Name    string        `json:"name"`
-	Records int           `json:"records"`
-	Bytes   int64         `json:"bytes"`
-	Seq     uint64        `json:"seq"`
-	LSN     action.LSN    `json:"lsn"`
-	At      time.Time     `json:"at"`
-	Seconds float64       `json:"seconds"`
-}
-
-func (a *app) restore(ctx context.Context, db action.Digest) error {
-	began := time.Now()
-	conn, err := a.database(ctx)
-	if err != nil {
+// run restores, or says what it would do.
+func (r *restoring) run(ctx context.Context) error {
+	if !r.dryRun || r.DatabaseURL != "" {
+		conn, err := r.database(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		r.conn = conn
+		if !r.dryRun {
+			if err := checkpoint.LockRestore(ctx, conn); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.choose(ctx); err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	reader, err := a.reader()
-	if err != nil {
+	if r.dryRun {
+		return r.printPlan()
+	}
+	if err := r.restore(ctx); err != nil {
 		return err
 	}
-	record, genesis, err := applier.FetchGenesis(ctx, reader, db)
-	if err != nil {
-		return err
+	if !r.follows {
+		return nil
 	}
-	if err := applier.Join(ctx, conn, record, genesis); err != nil {
-		return err
-	}
-	at, _, err := sql.LoadProgress(ctx, conn, genesis.Owner)
-	if err != nil {
-		return err
-	}
-	head, err := applier.Head(ctx, reader, db, genesis.Owner, at.Epoch, at.Seq)
-	if err != nil {
-		return err
-	}
-
-	meter := newMeter(a, genesis.Name, at.Seq, head)
-	var last applier.Report
-	apply := &applier.Applier{
-		Connect: a.connect, Archive: reader, DB: db, Genesis: genesis, ToEnd: true, Log: a.log,
-		Progress: func(r applier.Report) { last = r; meter.report(r) },
-	}
-	err = apply.Run(ctx)
-	meter.end()
-	if err != nil {
-		return err
-	}
-	if last.Records == 0 { // it was complete
-		last.Progress = at
-	}
-	out := restored{
-		DB: db, Name: genesis.Name, Records: last.Records, Bytes: last.Bytes, Seq: last.Seq, LSN: last.LSN,
-		At: last.Clock.Time(), Seconds: time.Since(began).Seconds(),
-	}
-	return a.print(out, "restored %s (%s): record %d, as of %s, in %.1f s\n", out.Name, db, out.Seq, out.At.Format(time.RFC3339), out.Seconds)
+	r.conn.Close(ctx)
+	return r.app.run(ctx)
 }

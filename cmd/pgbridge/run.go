@@ -83,8 +83,12 @@ func loadDatabase(ctx context.Context, q sql.Querier) (sql.Database, error) {
 // loadReady is loadDatabase for one whose init has finished.
 func loadReady(ctx context.Context, q sql.Querier) (sql.Database, error) {
 	d, err := loadDatabase(ctx, q)
-	if err == nil && d.Stage == sql.StageInit {
+	switch {
+	case err != nil:
+	case d.Stage == sql.StageInit:
 		err = personError{errors.New("pgbridge init did not finish: run it again")}
+	case d.Stage == sql.StageRestore:
+		err = personError{errors.New("pgbridge restore did not finish: run it again, as it was")}
 	}
 	return d, err
 }

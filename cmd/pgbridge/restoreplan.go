@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Where a restore begins, other than with the checkpoint of a number.
+const (
+	newest      = 0
+	genesisOnly = 1 << 63
+)
+
+// choose finds out what there is, and decides what to do with it. Nothing is
+// written. What stands in the way is an error, but of a dry run.
+func (r *restoring) choose(ctx context.Context) error {
+	var err error
+	if r.archive, err = r.reader(); err != nil {
+		return err
+	}
+	if r.record, r.genesis, err = applier.FetchGenesis(ctx, r.archive, r.db); err != nil {
+		return err
+	}
+	h := &r.record.Header
+	if r.head, err = applier.Head(ctx, r.archive, r.db, r.genesis.Owner, h.Epoch, h.Seq); err != nil {
+		return err
+	}
+	r.finder = &checkpoint.Finder{Archive: r.archive, DB: r.db, Owner: r.genesis.Owner, Epoch: h.Epoch, Head: max(r.head, h.Seq), Log: r.log}
+	r.library = &checkpoint.Library{Archive: r.archive, DB: r.db, Writer: r.genesis.Owner}
+	var latest action.LSN
+	if r.stop, latest, err = r.until.resolve(ctx, r); err != nil {
+		return err
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	if !r.begun {
+		if err := r.chooseBase(ctx, latest); err != nil {
+			return err
+		}
+	}
+	if err := r.chooseCheck(ctx, latest); err != nil {
+		return err
+	}
+	if err := r.checkTables(); err != nil {
+		return err
+	}
+	return r.checkTarget(ctx)
+}
+
+// look finds out whether a restore was begun in the database already.
+func (r *restoring) look(ctx context.Context) error {
+	if r.conn == nil {
+		return nil
+	}
+	installed, err := sql.Installed(ctx, r.conn)
+	if err != nil || !installed {
+		return err
+	}
+	d, err := sql.LoadDatabase(ctx, r.conn)
+	switch {
+	case errors.Is(err, sql.ErrNoDatabase):
+		return nil
+	case err != nil:
+		return err
+	case d.Role != sql.RoleFollower || d.ID != r.db:
+		return personError{fmt.Errorf("the database is a %s of %s (%s) already: restore into an empty one", d.Role, d.Name, d.ID)}
+	}
+	r.begun = true
+	under, found, err := checkpoint.LoadUnderWay(ctx, r.conn)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(under.Tables, r.tables) {
+		return usageError{fmt.Errorf("the restore that was begun here is of other tables (%s): give the same --table, or restore into another database", tableList(under.Tables))}
+	}
+	if found && under.Number > 0 {
+		c, err := r.finder.Open(ctx, under.Number)
+		if err == nil && c.Digest != under.Digest {
+			err = fmt.Errorf("checkpoint %d: the archive has another one now (%s)", under.Number, c.Digest)
+		}
+		if err != nil {
+			return err
+		}
+		r.base = &c
+	}
+	return nil
+}
+
+func tableList(names []action.Name) string {
+	if len(names) == 0 {
+		return "all"
+	}
+	var texts []string
+	for _, n := range names {
+		texts = append(texts, n.String())
+	}
+	return strings.Join(texts, ", ")
+}
+
+// chooseBase decides with which checkpoint to begin, or with none. latest is as
+// resolve gives it.
+func (r *restoring) chooseBase(ctx context.Context, latest action.LSN) error {
+	if r.from == genesisOnly {
+		return nil
+	}
+	fits := func(ctx context.Context, c *checkpoint.Checkpoint) error {
+		if !r.reaches(c, latest) {
+			return checkpoint.ErrUnfit
+		}
+		missing, err := r.library.Missing(ctx, c.Chunks())
+		if err == nil && len(missing) > 0 {
+			err = fmt.Errorf("%d of %d chunks are missing, the first is %d (asked: %s)", len(missing), len(c.Chunks()), missing[0].Seq, r.archive.Name())
+		}
+		return err
+	}
+	if r.from != newest {
+		c, err := r.confirmed(ctx, r.from)
+		if err == nil {
+			err = fits(ctx, c)
+		}
+		if errors.Is(err, checkpoint.ErrUnfit) {
+			err = usageError{fmt.Errorf("--checkpoint %d is of %s, later than --until %s", c.Number, time.UnixMicro(c.At).UTC().Format(time.RFC3339), r.until.text)}
+		}
+		r.base = c
+		return err
+	}
+	var err error
+	if r.base, err = r.finder.Newest(ctx, 0, fits); err != nil {
+		return err
+	}
+	if r.base == nil {
+		r.log.Info("no checkpoint can be used: everything is replayed from the genesis")
+	}
+	return nil
+}
+
+// reaches tells whether a restore that begins with c, or passes it, can end where
+// it is to end.
+func (r *restoring) reaches(c *checkpoint.Checkpoint, latest action.LSN) bool {
+	if latest > 0 {
+		return c.LSN <= latest
+	}
+	return r.stop.Time.IsZero() || !time.UnixMicro(c.At).After(r.stop.Time)
+}
+
+// chooseCheck finds the last confirmed checkpoint on the way, by which the result
+// is checked.
+func (r *restoring) chooseCheck(ctx context.Context, latest action.LSN) error {
+	after, from := uint64(0), action.LSN(0)
+	if r.base != nil {
+		after, from = r.base.Number, r.base.LSN
+	}
+	var err error
+	r.check, err = r.finder.Newest(ctx, after, func(_ context.Context, c *checkpoint.Checkpoint) error {
+		if c.LSN <= from || !r.reaches(c, latest) {
+			return checkpoint.ErrUnfit
+		}
+		return nil
+	})
+	return err
+}
+
+// published are the tables of the database where the restore begins.
+func (r *restoring) published() []action.Name {
+	tables := r.genesis.Tables
+	if r.base != nil {
+		tables = r.base.Tables
+	}
+	names := make([]action.Name, len(tables))
+	for i, t := range tables {
+		names[i] = t.Name
+	}
+	return names
+}
+
+func (r *restoring) checkTables() error {
+	known := r.published()
+	for _, t := range r.tables {
+		if !slices.Contains(known, t) {
+			return usageError{fmt.Errorf("--table %s: the database has no such table; it has %s", t, tableList(known))}
+		}
+	}
+	return nil
+}
+
+// checkTarget looks whether the server can take the database in.
+func (r *restoring) checkTarget(ctx context.Context) error {
+	if r.conn == nil || r.begun {
+		return nil
+	}
+	source := sql.Source{Server: r.genesis.Server}
+	var err error
+	if r.base == nil {
+		source.Extensions, source.Roles, err = sql.Needs(r.genesis.PreData, r.genesis.PostData)
+	} else {
+		source.Server, source.Roles = r.base.Server, r.base.Roles
+		for _, e := range r.base.Extensions {
+			source.Extensions = append(source.Extensions, e.Name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if r.findings, err = sql.CheckSource(ctx, r.conn, source); err != nil {
+		return err
+	}
+	own, err := sql.Check(ctx, r.conn, sql.Options{Role: sql.RoleFollower})
+	if err != nil {
+		return err
+	}
+	r.findings = append(r.findings, own...)
+	if r.dryRun {
+		return nil
+	}
+	return r.refuse(r.findings)
+}
+
+// plan is what a dry run prints.
+type plan struct {
+	DB         action.Digest `json:"db"`
+	Name       string        `json:"name"`
+	Checkpoint uint64        `json:"checkpoint"` // 0: from the genesis
+	At         time.Time     `json:"at"`         // of the checkpoint
+	Chunks     int           `json:"chunks"`
+	Bytes      int64         `json:"bytes"` // of the chunks, as stored
+	Size       int64         `json:"size"`  // of the chunks, unpacked
+	Rows       int64         `json:"rows"`
+	Records    uint64        `json:"records"`  // at most, of the chain after it
+	CheckedBy  uint64        `json:"check"`    // the checkpoint that the result is compared with; 0: none
+	Seconds    float64       `json:"seconds"`  // a guess
+	Findings   []sql.Finding `json:"findings"` // of the target
+}
+
+const (
+	guessedRows    = 40 << 20 // bytes of rows that are loaded and indexed in a second
+	guessedRecords = 20       // records that are replayed in a second
+)
+
+func (r *restoring) plan() plan {
+	p := plan{DB: r.db, Name: r.genesis.Name, Records: r.finder.Head - r.record.Header.Seq, Findings: r.findings}
+	if r.base != nil {
+		p.Checkpoint, p.At = r.base.Number, time.UnixMicro(r.base.At).UTC()
+		seen := map[uint64]bool{}
+		for _, c := range r.base.Chunks() {
+			p.Size, p.Rows = p.Size+c.Size, p.Rows+c.Rows
+			if !seen[c.Seq] {
+				seen[c.Seq] = true
+				p.Chunks, p.Bytes = p.Chunks+1, p.Bytes+c.Bytes
+			}
+		}
+		head, _ := r.finder.OwnersHead(r.base)
+		p.Records = r.finder.Head - min(head.Seq, r.finder.Head)
+	}
+	if r.stop.Place.Seq > 0 {
+		p.Records = min(p.Records, r.stop.Place.Seq)
+	}
+	if r.check != nil {
+		p.CheckedBy = r.check.Number
+	}
+	p.Seconds = float64(p.Size)/guessedRows + float64(p.Records)/guessedRecords + 1
+	return p
+}
+
+func (r *restoring) printPlan() error {
+	p := r.plan()
+	var b strings.Builder
+	if p.Checkpoint > 0 {
+		fmt.Fprintf(&b, "begin with checkpoint %d of %s: %d chunks, %s to fetch, %s unpacked, %d rows\n",
+			p.Checkpoint, p.At.Format(time.RFC3339), p.Chunks, size(p.Bytes), size(p.Size), p.Rows)
+	} else {
+		fmt.Fprintf(&b, "begin with the genesis: no checkpoint\n")
+	}
+	fmt.Fprintf(&b, "then replay at most %d records of the chain\n", p.Records)
+	if p.CheckedBy > 0 {
+		fmt.Fprintf(&b, "compare the result with checkpoint %d on the way\n", p.CheckedBy)
+	}
+	fmt.Fprintf(&b, "about %.0f s, on a machine like any\n", p.Seconds)
+	fatal := 0
+	for _, f := range p.Findings {
+		fmt.Fprintf(&b, "%s\n", f)
+		if f.Severity == sql.Fatal {
+			fatal++
+		}
+	}
+	if err := r.print(p, "%s", b.String()); err != nil {
+		return err
+	}
+	if fatal > 0 {
+		return personError{fmt.Errorf("%d of the findings are fatal: mend them first", fatal)}
+	}
+	return nil
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
+}

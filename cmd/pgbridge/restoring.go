@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// restoring is one run of restore.
+type restoring struct {
+	*app
+	db      action.Digest
+	jobs    int
+	from    uint64 // newest, genesisOnly, or a checkpoint
+	until   untilText
+	tables  []action.Name // nil: all
+	dryRun  bool
+	follows bool
+	began   time.Time
+	conn    *pgx.Conn // nil in a dry run without a database
+
+	// What choose found out:
+	archive  *archive.Multi
+	record   archive.Record // of the genesis
+	genesis  sql.Genesis
+	head     uint64
+	finder   *checkpoint.Finder
+	library  *checkpoint.Library
+	stop     applier.Until
+	begun    bool                   // by an earlier run
+	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
+	check    *checkpoint.Checkpoint // to compare with on the way; nil: none
+	findings []sql.Finding
+
+	result restored
+}
+
+// restored is what restore prints.
+type restored struct {
+	DB         action.Digest `json:"db"`
+	Name       string        `json:"name"`
+	Checkpoint uint64        `json:"checkpoint"` // that it began with; 0: the genesis
+	Checked    uint64        `json:"checked"`    // the checkpoint that it was equal to on the way; 0: none
+	Records    int           `json:"records"`
+	Bytes      int64         `json:"bytes"`
+	Seq        uint64        `json:"seq"`
+	LSN        action.LSN    `json:"lsn"`
+	At         time.Time     `json:"at"`
+	LeftOut    []string      `json:"left_out"`
+	Views      []action.Name `json:"views"` // materialized views that could not be filled
+	Seconds    float64       `json:"seconds"`
+}
+
+// restore does what was chosen.
+func (r *restoring) restore(ctx context.Context) error {
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	at, found, err := sql.LoadProgress(ctx, r.conn, r.genesis.Owner)
+	if err != nil || !found {
+		return errors.Join(err, r.unless(found, "pgbridge.progress has no row of the owner: restore into an empty database"))
+	}
+	if passed(r.stop, at) {
+		return personError{fmt.Errorf("the database is at record %d already, later than --until %s: restore into an empty one", at.Seq, r.until.text)}
+	}
+	if err := r.replay(ctx, at); err != nil {
+		return err
+	}
+	if err := r.finish(ctx); err != nil {
+		return err
+	}
+	return r.printResult(ctx)
+}
+
+func (r *restoring) unless(fine bool, text string) error { //nolint:revive // a fact, not a mode
+	if fine {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// load brings the database to where the replay begins.
+func (r *restoring) load(ctx context.Context) error {
+	r.result = restored{DB: r.db, Name: r.genesis.Name}
+	if r.base != nil {
+		return r.loadCheckpoint(ctx)
+	}
+	if r.begun {
+		return nil
+	}
+	if err := applier.Join(ctx, r.conn, r.record, r.genesis); err != nil {
+		return err
+	}
+	if r.tables == nil {
+		return nil
+	}
+	return checkpoint.BeginFromGenesis(ctx, r.conn, r.db, r.tables)
+}
+
+func (r *restoring) loadCheckpoint(ctx context.Context) error {
+	r.result.Checkpoint = r.base.Number
+	r.log.Info("restore begins with a checkpoint", "checkpoint", r.base.Number, "at", time.UnixMicro(r.base.At).UTC())
+	m := newLoadMeter(r.app, r.genesis.Name)
+	l := r.loader()
+	l.Report = m.report
+	err := l.Load(ctx, r.conn)
+	m.end()
+	return r.failed(err)
+}
+
+func (r *restoring) loader() *checkpoint.Loader {
+	return &checkpoint.Loader{
+		Connect: r.connect, Library: r.library, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
+	}
+}
+
+// failed says of an error that the restore failed for good, if it did.
+func (r *restoring) failed(err error) error {
+	var differ *checkpoint.StateError
+	switch {
+	case errors.As(err, &differ):
+		return personError{fmt.Errorf("restore failed: %w: do not use this database; create another one and begin with another checkpoint (--checkpoint N, or none)", err)}
+	case errors.Is(err, checkpoint.ErrChunk):
+		return personError{fmt.Errorf("%w: give an archive that has it with --archive and run the same again, or create another database and begin with another checkpoint (--checkpoint N, or none)", err)}
+	}
+	return err
+}
+
+// replay applies the chain, and compares the database with the checkpoint that it
+// passes.
+func (r *restoring) replay(ctx context.Context, at sql.Progress) error {
+	genesis, err := r.part(ctx)
+	if err != nil {
+		return err
+	}
+	m := newMeter(r.app, genesis.Name, min(at.Seq, r.finder.Head), r.finder.Head)
+	defer m.end()
+	r.result.Seq, r.result.LSN, r.result.At = at.Seq, at.LSN, at.Clock.Time()
+	if r.base != nil {
+		r.result.At = time.UnixMicro(r.base.At).UTC()
+	}
+	if r.check == nil || at.LSN >= r.check.LSN {
+		_, err := r.apply(ctx, m, genesis, r.stop)
+		return err
+	}
+	until := r.stop
+	if until.Before == 0 || until.Before > r.check.LSN {
+		until.Before = r.check.LSN
+	}
+	next, err := r.apply(ctx, m, genesis, until)
+	if err != nil || next.LSN < r.check.LSN {
+		return err // it ended before
+	}
+	if err := r.compare(ctx); err != nil {
+		return err
+	}
+	_, err = r.apply(ctx, m, genesis, r.stop)
+	return err
+}
+
+// apply replays up to a moment and returns the transaction after it, a zero one at
+// the end of the chain.
+func (r *restoring) apply(ctx context.Context, m *meter, genesis sql.Genesis, until applier.Until) (next action.Tx, err error) {
+	apply := &applier.Applier{
+		Connect: r.connect, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
+		Reached: func(tx action.Tx) { next = tx },
+	}
+	before := r.result
+	apply.Progress = func(p applier.Report) {
+		r.result.Records, r.result.Bytes = before.Records+p.Records, before.Bytes+p.Bytes
+		if p.Seq > 0 && !p.Clock.Time().Before(r.result.At) {
+			r.result.At = p.Clock.Time()
+		}
+		r.result.Seq, r.result.LSN = p.Seq, p.LSN
+		m.report(p)
+	}
+	return next, apply.Run(ctx)
+}
+
+// compare compares the database with the checkpoint that it is passing.
+func (r *restoring) compare(ctx context.Context) error {
+	if err := checkpoint.Compare(ctx, r.connect, r.jobs, r.check, r.tables); err != nil {
+		return r.failed(err)
+	}
+	r.result.Checked = r.check.Number
+	r.log.Info("the database is equal to a checkpoint on the way", "checkpoint", r.check.Number)
+	return nil
+}
+
+// part is the genesis without what cannot be made for a part of the database, and
+// says what is left out.
+func (r *restoring) part(ctx context.Context) (sql.Genesis, error) {
+	g := r.genesis
+	if r.tables == nil {
+		return g, nil
+	}
+	for _, name := range r.published() {
+		if !slices.Contains(r.tables, name) {
+			r.result.LeftOut = append(r.result.LeftOut, "rows of "+name.String())
+		}
+	}
+	if r.base != nil {
+		keys, err := r.loader().LeftOut(ctx, r.conn)
+		r.result.LeftOut = append(r.result.LeftOut, keys...)
+		return g, err
+	}
+	steps, err := sql.Steps(g.PostData)
+	if err != nil {
+		return g, err
+	}
+	kept, keys, err := checkpoint.Part(ctx, r.conn, steps, r.tables)
+	if err != nil {
+		return g, err
+	}
+	r.result.LeftOut = append(r.result.LeftOut, keys...)
+	var b strings.Builder
+	for _, s := range kept {
+		b.WriteString(s.Text + ";\n\n")
+	}
+	g.PostData = b.String()
+	return g, nil
+}
+
+// finish does what is to be done once, when everything is applied.
+func (r *restoring) finish(ctx context.Context) error {
+	if r.base != nil {
+		failed, err := checkpoint.RefreshViews(ctx, r.conn, r.base.Views)
+		if err != nil {
+			return err
+		}
+		for view, why := range failed {
+			r.log.Warn("a materialized view could not be filled: REFRESH MATERIALIZED VIEW it by hand", "view", view, "error", why)
+			r.result.Views = append(r.result.Views, view)
+		}
+	}
+	if r.tables != nil {
+		if _, err := r.conn.Exec(ctx, "DROP SCHEMA pgbridge CASCADE"); err != nil {
+			return fmt.Errorf("drop schema pgbridge: %w", err)
+		}
+		return nil
+	}
+	return checkpoint.EndRestore(ctx, r.conn)
+}
+
+func (r *restoring) printResult(context.Context) error {
+	out := r.result
+	out.Seconds = time.Since(r.began).Seconds()
+	var b strings.Builder
+	fmt.Fprintf(&b, "restored %s (%s): record %d, as of %s, in %.1f s\n", out.Name, r.db, out.Seq, out.At.Format(time.RFC3339), out.Seconds)
+	if out.Checkpoint > 0 {
+		fmt.Fprintf(&b, "it began with checkpoint %d, and %d records were replayed\n", out.Checkpoint, out.Records)
+	}
+	if out.Checked > 0 {
+		fmt.Fprintf(&b, "on the way it was equal to checkpoint %d\n", out.Checked)
+	}
+	for _, left := range out.LeftOut {
+		fmt.Fprintf(&b, "left out: %s\n", left)
+	}
+	for _, view := range out.Views {
+		fmt.Fprintf(&b, "not filled: materialized view %s\n", view)
+	}
+	if r.tables != nil {
+		b.WriteString("this is a part of the database: schema pgbridge was dropped, and it cannot follow\n")
+	}
+	return r.print(out, "%s", b.String())
+}
