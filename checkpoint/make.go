@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -106,12 +107,8 @@ func (m *Maker) Create(ctx context.Context) (Result, error) {
 
 // enter locks other makers out until conn closes, and reads whose database it is.
 func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error) {
-	var ok bool
-	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock(1885823602, 2)").Scan(&ok); err != nil { // "pgbr"; run has 1
-		return sql.Database{}, fmt.Errorf("lock checkpoints: %w", err)
-	}
-	if !ok {
-		return sql.Database{}, ErrBusy
+	if err := lockOthers(ctx, conn); err != nil {
+		return sql.Database{}, err
 	}
 	d, err := sql.LoadDatabase(ctx, conn)
 	switch {
@@ -125,6 +122,27 @@ func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error)
 		return sql.Database{}, errors.New("a checkpoint needs an archive to write to")
 	}
 	return d, nil
+}
+
+// lockOthers is patient for a moment: the session of a maker that was killed may
+// still be there.
+func lockOthers(ctx context.Context, conn *pgx.Conn) error {
+	const try = "SELECT pg_catalog.pg_try_advisory_lock(1885823602, 2)" // "pgbr" in ASCII; run has 1
+	for left := 15; ; left-- {
+		var ok bool
+		if err := conn.QueryRow(ctx, try).Scan(&ok); err != nil {
+			return fmt.Errorf("lock checkpoints: %w", err)
+		}
+		if ok {
+			return nil
+		}
+		if left == 0 {
+			return ErrBusy
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // copy reads everything that is in the snapshot, and sends what is new of it.

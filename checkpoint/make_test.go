@@ -1,12 +1,10 @@
 package checkpoint_test
 
 import (
-	"context"
+	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,199 +13,8 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/publisher"
 	"github.com/pgbridge/pgbridge/sql"
 )
-
-// origin is a database that publishes, and a folder of checkpoints of it.
-type origin struct {
-	db     *pgtest.DB
-	id     action.Digest
-	key    archive.Key
-	folder *counting
-	maker  checkpoint.Maker
-}
-
-// newOrigin sets db up with all the tables that it has.
-func newOrigin(t *testing.T, db *pgtest.DB) *origin {
-	t.Helper()
-	ctx := t.Context()
-	key, err := archive.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	replication, err := sql.ReplicationConfig(db.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dump, err := sql.FindDump(ctx, db.Cluster.Major())
-	if err != nil {
-		t.Fatal(err)
-	}
-	connect := func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, db.URL()) }
-	conn, err := connect(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	tables, err := sql.Tables(ctx, conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := publisher.Init{Connect: connect, Replication: replication, URL: db.URL(), Dump: dump, Name: "test", Tables: tables, Key: key}
-	id, err := in.Run(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &origin{db: db, id: id, key: key, folder: &counting{Folder: &archive.Folder{Dir: t.TempDir()}}}
-	o.maker = checkpoint.Maker{
-		Connect: connect, Replication: replication, URL: db.URL(), Dump: dump, Key: key,
-		Archives: []archive.Putter{o.folder}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
-	return o
-}
-
-// counting is a folder that counts, and may fail.
-type counting struct {
-	*archive.Folder
-	mu     sync.Mutex
-	chunks int
-	others int
-	before func(n int) error // the n-th Put, from 1; may be nil
-	after  func(n int) error
-}
-
-func (c *counting) Put(ctx context.Context, raw []byte) (archive.Receipt, error) {
-	item, err := archive.ParseItem(raw)
-	if err != nil {
-		return archive.Receipt{}, err
-	}
-	c.mu.Lock()
-	if slices.Contains(item.Tags, archive.Tag{Name: "Type", Value: "chunk"}) {
-		c.chunks++
-	} else {
-		c.others++
-	}
-	n, before, after := c.chunks+c.others, c.before, c.after
-	c.mu.Unlock()
-	if before != nil {
-		if err := before(n); err != nil {
-			return archive.Receipt{}, err
-		}
-	}
-	receipt, err := c.Folder.Put(ctx, raw)
-	if err == nil && after != nil {
-		err = after(n)
-	}
-	return receipt, err
-}
-
-// puts are how many chunks and other records were put since the last question.
-func (c *counting) puts() (chunks, others int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	chunks, others = c.chunks, c.others
-	c.chunks, c.others = 0, 0
-	return chunks, others
-}
-
-func (o *origin) create(t *testing.T) checkpoint.Result {
-	t.Helper()
-	r, err := o.maker.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// read returns what is in the archive under a number and digest.
-func (o *origin) read(t *testing.T, typ archive.Type, seq uint64, digest action.Digest) (archive.Header, []byte) {
-	t.Helper()
-	refs, err := o.folder.Find(t.Context(), archive.Query{DB: o.id, Writer: o.key.Writer(), Epoch: 1, First: seq, Last: seq, Type: typ})
-	if err != nil || len(refs) != 1 {
-		t.Fatalf("%s %d: found %d, %v, want one", typ, seq, len(refs), err)
-	}
-	raw, err := o.folder.Get(t.Context(), refs[0].ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	record, err := archive.Open(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if record.Digest != digest || record.Header.Type != typ {
-		t.Fatalf("%s %d: got %s of type %s, want %s", typ, seq, record.Digest, record.Header.Type, digest)
-	}
-	body, err := record.Body(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return record.Header, body
-}
-
-func (o *origin) manifest(t *testing.T, r checkpoint.Result) checkpoint.Manifest {
-	t.Helper()
-	h, body := o.read(t, archive.TypeCheckpoint, r.Number, r.Digest)
-	m, err := checkpoint.ParseManifest(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.From != m.LSN || h.To != m.LSN || m.LSN != r.LSN {
-		t.Errorf("positions: got %s to %s in the header, %s in the manifest, want %s", h.From, h.To, m.LSN, r.LSN)
-	}
-	return m
-}
-
-// rows returns the lines of each file, sorted, and checks what the manifest says
-// of its chunks.
-func (o *origin) rows(t *testing.T, m checkpoint.Manifest) map[string][]string {
-	t.Helper()
-	all := map[string][]string{}
-	for _, f := range m.Files {
-		lines := []string{}
-		for _, c := range f.Chunks {
-			h, body := o.read(t, archive.TypeChunk, c.Seq, c.Digest)
-			if got := int64(strings.Count(string(body), "\n")); got != c.Rows || int64(len(body)) != c.Size || h.Size != len(body) {
-				t.Errorf("chunk %d: got %d rows in %d bytes, want %d in %d", c.Seq, got, len(body), c.Rows, c.Size)
-			}
-			if c.Size > 8<<20 && c.Rows > 1 {
-				t.Errorf("chunk %d of %d rows has %d bytes", c.Seq, c.Rows, c.Size)
-			}
-			lines = append(lines, strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")...)
-		}
-		slices.Sort(lines)
-		all[f.Table.String()] = lines
-	}
-	return all
-}
-
-// stateInSQL is the definition of a state, worked out by the server from lines.
-func stateInSQL(t *testing.T, db *pgtest.DB, lines []string) string {
-	t.Helper()
-	return db.Value(t, `WITH row AS (SELECT sha256(convert_to(line, 'UTF8')) AS h FROM unnest($1::text[]) AS line),
-		total AS (
-			SELECT count(*) AS n, coalesce(mod(sum((SELECT sum(get_byte(h, i) * 256::numeric ^ (31 - i)) FROM generate_series(0, 31) i)), 2::numeric ^ 256), 0) AS s
-			FROM row)
-		SELECT n || ' ' || (SELECT string_agg(lpad(to_hex(mod(div(s, 256::numeric ^ (31 - i)), 256)::int), 2, '0'), '' ORDER BY i)
-			FROM generate_series(0, 31) i) FROM total`, lines)
-}
-
-func stateOf(s checkpoint.TableState) string { return fmt.Sprint(s.Rows, " ", s.Sum) }
-
-// copied are the lines that COPY writes of a query, sorted.
-func copied(t *testing.T, q *pgx.Conn, query string) []string {
-	t.Helper()
-	var text strings.Builder
-	if _, err := q.PgConn().CopyTo(t.Context(), &text, "COPY ("+query+") TO STDOUT"); err != nil {
-		t.Fatal(err)
-	}
-	if text.Len() == 0 {
-		return []string{}
-	}
-	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
-	slices.Sort(lines)
-	return lines
-}
 
 const zoo = `
 	CREATE SCHEMA "My App";
@@ -357,5 +164,156 @@ func TestCreateReusesChunks(t *testing.T) {
 	fourth := o.create(t)
 	if chunks, others := other.puts(); chunks != fourth.Chunks || others != 1 {
 		t.Errorf("an archive that has nothing: got %d chunks and %d others, want all %d", chunks, others, fourth.Chunks)
+	}
+}
+
+// Chunks are bounded, and a row that is larger than the bound is alone in one.
+func TestCreateCutsChunks(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `CREATE TABLE wide (id int PRIMARY KEY, v text);
+		INSERT INTO wide SELECT i, repeat(i::text, 1 << 20) FROM generate_series(10, 28) i;
+		CREATE TABLE huge (id int PRIMARY KEY, v text);
+		INSERT INTO huge VALUES (1, 'before'), (2, repeat('h', 20 << 20)), (3, 'after')`)
+	o := newOrigin(t, db)
+	m := o.manifest(t, o.create(t))
+	rows := o.rows(t, m)
+	for table, want := range map[string]int{"public.wide": 19, "public.huge": 3} {
+		if got := len(rows[table]); got != want {
+			t.Errorf("%s: got %d rows, want %d", table, got, want)
+		}
+	}
+	for _, f := range m.Files {
+		var counts []int64
+		for _, c := range f.Chunks {
+			counts = append(counts, c.Rows)
+		}
+		want := map[string]string{"public.wide": "[3 3 3 3 3 3 1]", "public.huge": "[1 1 1]"}[f.Table.String()]
+		if got := fmt.Sprint(counts); got != want {
+			t.Errorf("%s: got chunks of %s rows, want %s", f.Table, got, want)
+		}
+	}
+}
+
+// While others write, a checkpoint holds exactly what was committed before its
+// position: as many rows as the stream has inserts before it.
+func TestCreateIsOneMoment(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `CREATE TABLE log (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, writer int);
+		CREATE TABLE twin (id bigint PRIMARY KEY, writer int)`)
+	o := newOrigin(t, db)
+	stop, stopped := make(chan struct{}), make(chan struct{}, 3)
+	for writer := range 3 {
+		conn := db.Connect(t)
+		go func() {
+			defer func() { stopped <- struct{}{} }()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, err := conn.Exec(t.Context(), `WITH l AS (INSERT INTO log (writer) VALUES ($1) RETURNING id, writer) INSERT INTO twin SELECT * FROM l`, writer)
+				if err != nil {
+					t.Errorf("write: %v", err)
+					return
+				}
+			}
+		}()
+	}
+	var made []checkpoint.Result
+	for range 4 {
+		made = append(made, o.create(t))
+	}
+	close(stop)
+	for range 3 {
+		<-stopped
+	}
+	for _, r := range made {
+		m := o.manifest(t, r)
+		rows := o.rows(t, m)
+		if !slices.Equal(rows["public.log"], rows["public.twin"]) {
+			t.Errorf("checkpoint %d: the two tables are of different moments: %d and %d rows", r.Number, len(rows["public.log"]), len(rows["public.twin"]))
+		}
+		if got, want := int64(len(rows["public.log"])), o.insertsBefore(t, m.LSN)/2; got != want {
+			t.Errorf("checkpoint %d: got %d rows, the stream has %d before %s", r.Number, got, want, m.LSN)
+		}
+		for _, s := range m.State {
+			if got, want := stateOf(s), stateInSQL(t, db, rows[s.Table.String()]); got != want {
+				t.Errorf("checkpoint %d, %s: got state %s, want %s", r.Number, s.Table, got, want)
+			}
+		}
+	}
+	if made[3].Rows <= made[0].Rows {
+		t.Errorf("nothing was written meanwhile: got %d and then %d rows", made[0].Rows, made[3].Rows)
+	}
+}
+
+// insertsBefore counts the inserts that the slot of the chain gives with a commit
+// before lsn.
+func (o *origin) insertsBefore(t *testing.T, lsn action.LSN) (n int64) {
+	t.Helper()
+	rows, err := o.db.Connect(t).Query(t.Context(), `SELECT data FROM pg_logical_slot_peek_binary_changes(
+			(SELECT slot FROM pgbridge.database), NULL, NULL, 'proto_version', '1', 'publication_names', 'pgbridge')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	var commit action.LSN
+	_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
+		switch {
+		case data[0] == 'B':
+			commit = action.LSN(binary.BigEndian.Uint64(data[1:]))
+		case data[0] == 'I' && commit < lsn:
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// ScanTable says of a live table what the manifest says of it.
+func TestScanTable(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	role := "role_" + db.Name
+	db.Exec(t, strings.ReplaceAll(zoo, "ROLENAME", role))
+	t.Cleanup(func() { db.Exec(t, `DROP POLICY only_some ON plain; DROP ROLE "`+role+`"`) })
+	o := newOrigin(t, db)
+	m := o.manifest(t, o.create(t))
+	conn, err := o.maker.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	scan := func() (states []checkpoint.TableState) {
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(t.Context())
+		tables, err := sql.Tables(t.Context(), tx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range tables {
+			state, err := checkpoint.ScanTable(t.Context(), tx, table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			states = append(states, state)
+		}
+		return states
+	}
+	if got := checkpoint.Differences(m.State, scan()); len(got) > 0 {
+		t.Errorf("nothing has changed: got differences in %s", got)
+	}
+	db.Exec(t, `UPDATE parted SET note = 'other' WHERE id = 3; DELETE FROM keyless WHERE v IS NULL; INSERT INTO keyless VALUES ('a')`)
+	if got, want := fmt.Sprint(checkpoint.Differences(m.State, scan())), "[public.keyless public.parted]"; got != want {
+		t.Errorf("two tables have changed: got %s, want %s", got, want)
 	}
 }
