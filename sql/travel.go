@@ -49,15 +49,21 @@ func commentThatTravels(statement string, all []token) string {
 func alterThatTravels(statement string, all []token) string {
 	var head string
 	var kept []string
+	changed := false
 	for i, part := range split(all) {
 		tail := homeTail(part)
-		text := alterPart(statement[part[0].from:part[len(part)-1].to])
+		whole := statement[part[0].from:part[len(part)-1].to]
+		text := alterPart(whole)
+		changed = changed || tail < len(part) || text != whole
 		switch {
 		case tail == len(part):
 			kept = append(kept, text)
 		case i == 0:
 			head = statement[:part[tail-1].to] + " "
 		}
+	}
+	if !changed {
+		return statement
 	}
 	if len(kept) == 0 {
 		return ""
