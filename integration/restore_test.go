@@ -1,0 +1,288 @@
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+// restoredTo is what restore --json prints.
+type restoredTo struct {
+	Checkpoint, Checked uint64
+	Records             int
+	Seq                 uint64
+	At                  time.Time
+	LeftOut             []string `json:"left_out"`
+}
+
+func (s *site) restore(t testing.TB, id string, args ...string) (r restoredTo) {
+	t.Helper()
+	out := s.pgbridge(t, append([]string{"restore", "--json", "--log-level", "warn", "--db-id", id}, args...)...)
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("restore --json: %v: %s", err, out)
+	}
+	return r
+}
+
+// shop has what a schema can have that is made after the rows.
+const shop = `CREATE SCHEMA app;
+	CREATE TABLE app.customer (id int PRIMARY KEY, name text NOT NULL UNIQUE);
+	CREATE TABLE app.product (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, price numeric CHECK (price >= 0));
+	CREATE TABLE app.sale (id bigserial PRIMARY KEY, customer int NOT NULL REFERENCES app.customer, product int REFERENCES app.product,
+		at timestamptz NOT NULL DEFAULT clock_timestamp(), note text);
+	CREATE INDEX ON app.sale (customer); CREATE INDEX ON app.sale USING hash (note) WHERE note IS NOT NULL;
+	CREATE TABLE app.visit (at date NOT NULL, customer int, PRIMARY KEY (at, customer)) PARTITION BY RANGE (at);
+	CREATE TABLE app.visit_2025 PARTITION OF app.visit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+	CREATE TABLE app.visit_2026 PARTITION OF app.visit FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+	CREATE INDEX ON app.visit (customer);
+	CREATE STATISTICS app.both (dependencies) ON customer, product FROM app.sale;
+	CREATE FUNCTION app.noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := coalesce(NEW.note, ''none''); RETURN NEW; END';
+	CREATE TRIGGER noted BEFORE INSERT ON app.sale FOR EACH ROW EXECUTE FUNCTION app.noted();
+	CREATE MATERIALIZED VIEW app.top AS SELECT customer, count(*) AS n FROM app.sale GROUP BY 1;
+	COMMENT ON TABLE app.sale IS 'what was sold';
+	INSERT INTO app.customer SELECT i, 'customer ' || i FROM generate_series(1, 500) i;
+	INSERT INTO app.product (name, price) SELECT 'product ' || i, i FROM generate_series(1, 50) i;
+	INSERT INTO app.sale (customer, product, note) SELECT 1 + i % 500, 1 + i % 50, CASE WHEN i % 3 = 0 THEN repeat('note ', 50) END FROM generate_series(1, 20000) i;
+	INSERT INTO app.visit SELECT '2025-06-01'::date + i, 1 + i % 500 FROM generate_series(1, 400) i;
+	REFRESH MATERIALIZED VIEW app.top;`
+
+// sell writes n sales, each in a transaction of its own.
+func sell(t testing.TB, db *pgtest.DB, n int) {
+	t.Helper()
+	for range n {
+		db.Exec(t, `WITH s AS (INSERT INTO app.sale (customer, product) VALUES (7, 8) RETURNING id)
+			UPDATE app.customer SET name = 'changed by ' || (SELECT id FROM s) WHERE id = 7`)
+	}
+}
+
+// shopSite is a shop that publishes to a folder.
+type shopSite struct {
+	*site
+	dir, id string
+	run     *process
+}
+
+func newShop(t *testing.T) *shopSite {
+	t.Helper()
+	db := pgtest.New(t)
+	db.Exec(t, shop)
+	s := &shopSite{dir: t.TempDir()}
+	s.site = newSite(t, db, "dir://"+s.dir).withKey(t)
+	s.id = strings.TrimSpace(s.pgbridge(t, "init", "--name", "shop"))
+	s.run = s.start(t, "run")
+	return s
+}
+
+// confirmed waits until the chain names checkpoint n.
+func (s *shopSite) confirmed(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, "the chain names the checkpoint", func() error {
+		for _, c := range s.checkpoints(t) {
+			if c.Number == n && c.Confirmed {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+}
+
+// published waits until all is in the archive.
+func (s *shopSite) published(t *testing.T) {
+	t.Helper()
+	s.db.Exec(t, "SELECT pg_logical_emit_message(false, 'x', 'x')")
+	s.db.Wait(t, "t", `SELECT (SELECT end_lsn FROM pgbridge.chain) >= '`+s.db.Value(t, "SELECT pg_current_wal_lsn()")+`'::pg_lsn OR
+		(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database() AND NOT temporary) >= '`+s.db.Value(t, "SELECT pg_current_wal_lsn()")+`'::pg_lsn`)
+	s.db.Wait(t, "0", "SELECT count(*) FROM pgbridge.outbox")
+}
+
+// contents is what a restored database must be equal to, in all that is compared.
+func contents(t testing.TB, db *pgtest.DB) string {
+	t.Helper()
+	return pgtest.DumpSchema(t, db, "--no-owner", "--no-privileges") + pgtest.Dump(t, db) + pgtest.Sequences(t, db)
+}
+
+func TestRestoreFromCheckpoint(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	sell(t, s.db, 20)
+	s.checkpoint(t)
+	s.confirmed(t, 1)
+	at1 := contents(t, s.db)
+	sell(t, s.db, 20)
+	s.published(t)
+	between := time.Now().UTC()
+	at2 := contents(t, s.db)
+	sell(t, s.db, 20)
+	s.checkpoint(t)
+	s.confirmed(t, 2)
+	sell(t, s.db, 20)
+	s.published(t)
+	end := contents(t, s.db)
+
+	for _, c := range []struct {
+		name                string
+		args                []string
+		want                string
+		checkpoint, checked uint64
+	}{
+		{"newest", nil, end, 2, 0},
+		{"one session", []string{"--jobs", "1"}, end, 2, 0},
+		{"an older one", []string{"--checkpoint", "1"}, end, 1, 2},
+		{"none", []string{"--checkpoint", "none"}, end, 0, 2},
+		{"until a time", []string{"--until", between.Format(time.RFC3339Nano)}, at2, 1, 0},
+		{"until a checkpoint", []string{"--until", "checkpoint:1"}, at1, 1, 0},
+		{"until a checkpoint, from the genesis", []string{"--until", "checkpoint:1", "--checkpoint", "none"}, at1, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := pgtest.New(t)
+			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, c.args...)
+			pgtest.RequireEqual(t, contents(t, db), c.want)
+			if r.Checkpoint != c.checkpoint || r.Checked != c.checked {
+				t.Errorf("got %+v, want checkpoint %d, checked by %d", r, c.checkpoint, c.checked)
+			}
+			if c.name != "newest" {
+				return
+			}
+			if got, want := db.Value(t, "SELECT sum(n) FROM app.top"), db.Value(t, "SELECT count(*) FROM app.sale"); got != want {
+				t.Errorf("rows in the view: got %s, want %s", got, want)
+			}
+			if r := newSite(t, db, "dir://"+s.dir).restore(t, s.id); r.Records != 0 {
+				t.Errorf("again: got %+v, want nothing to do", r)
+			}
+		})
+	}
+}
+
+// TestRestoreUntilPlaces restores up to each record of a chain.
+func TestRestoreUntilPlaces(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var want []string
+	var places []string
+	for i := range 3 {
+		sell(t, s.db, 1)
+		s.published(t)
+		want = append(want, pgtest.Dump(t, s.db))
+		places = append(places, s.db.Value(t, "SELECT epoch || ':' || seq FROM pgbridge.chain"))
+		if i == 1 {
+			s.checkpoint(t)
+			s.confirmed(t, 1)
+		}
+	}
+	for i, place := range places {
+		for _, form := range []string{place, place + ":9", s.db.Value(t, "SELECT writer FROM pgbridge.chain") + ":" + place} {
+			db := pgtest.New(t)
+			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, "--until", form)
+			pgtest.RequireEqual(t, pgtest.Dump(t, db), want[i])
+			if wantFrom := uint64(max(0, i-1)); r.Checkpoint != wantFrom {
+				t.Errorf("%s: began with %d, want %d", form, r.Checkpoint, wantFrom)
+			}
+		}
+	}
+	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9"} {
+		if _, stderr, code := newSite(t, pgtest.New(t), "dir://"+s.dir).try(t, "restore", "--db-id", s.id, "--until", bad); code == 0 {
+			t.Errorf("--until %s: got no error, want one: %s", bad, stderr)
+		}
+	}
+}
+
+// TestRestoreUnderLoad restores while the source is written, and then follows.
+func TestRestoreUnderLoad(t *testing.T) {
+	t.Parallel()
+	db, copied := pgtest.New(t), pgtest.New(t)
+	db.Exec(t, accounts)
+	dir := t.TempDir()
+	s := newSite(t, db, "dir://"+dir).withKey(t)
+	id := strings.TrimSpace(s.pgbridge(t, "init", "--name", "bank"))
+	s.start(t, "run")
+	stop := bank(t, db)
+	db.Wait(t, "t", `SELECT count(*) > 50 FROM app.transfer`)
+	s.checkpoint(t)
+	db.Wait(t, "t", fmt.Sprintf(`SELECT count(*) > %s + 50 FROM app.transfer`, db.Value(t, "SELECT count(*) FROM app.transfer")))
+	c := newSite(t, copied, "dir://"+dir)
+	p := c.start(t, "restore", "--db-id", id, "--follow")
+	eventually(t, "it is restored", func() error {
+		if !strings.Contains(p.String(), "restored bank") {
+			return errors.New(p.String())
+		}
+		return nil
+	})
+	if got := copied.Value(t, "SELECT sum(balance) FROM app.account"); got != "2000000" {
+		t.Errorf("sum of all accounts: got %s, want 2000000: the checkpoint is not of one moment", got)
+	}
+	stop()
+	sameData(t, db, copied)
+	if code := p.stop(t); code != 0 {
+		t.Errorf("restore --follow ended with %d:\n%s", code, p)
+	}
+}
+
+func TestRestoreOfSomeTables(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for _, from := range []string{"none", "1"} {
+		sell(t, s.db, 10)
+		if from == "1" {
+			s.checkpoint(t)
+			s.confirmed(t, 1)
+			sell(t, s.db, 10)
+		}
+		s.published(t)
+		db := pgtest.New(t)
+		c := newSite(t, db, "dir://"+s.dir)
+		r := c.restore(t, s.id, "--table", "app.sale", "--table", "app.product", "--table", "app.visit", "--checkpoint", from)
+		for _, table := range []string{"app.sale", "app.product", "app.visit*"} {
+			pgtest.RequireEqual(t, pgtest.Dump(t, db, "--table="+table), pgtest.Dump(t, s.db, "--table="+table))
+		}
+		if got := db.Value(t, "SELECT count(*) FROM app.customer"); got != "0" {
+			t.Errorf("customers: got %s, want none", got)
+		}
+		if got := db.Value(t, "SELECT to_regnamespace('pgbridge') IS NULL"); got != "t" {
+			t.Error("schema pgbridge is there still")
+		}
+		if got, want := strings.Join(r.LeftOut, "; "), "rows of app.customer; foreign key of app.sale to app.customer"; got != want {
+			t.Errorf("left out: got %q, want %q", got, want)
+		}
+	}
+	for _, bad := range [][]string{{"--table", "app.nothing"}, {"--table", "sale"}, {"--table", "app.sale", "--follow"}} {
+		if _, stderr, code := newSite(t, pgtest.New(t), "dir://"+s.dir).try(t, append([]string{"restore", "--db-id", s.id}, bad...)...); code != 2 {
+			t.Errorf("%q: exit code %d, want 2: %s", bad, code, stderr)
+		}
+	}
+}
+
+func TestRestoreDryRun(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.checkpoint(t)
+	s.confirmed(t, 1)
+	db := pgtest.New(t)
+	c := newSite(t, db, "dir://"+s.dir)
+	out := c.pgbridge(t, "restore", "--db-id", s.id, "--dry-run", "--json")
+	var plan struct {
+		Checkpoint, Chunks int
+		Rows, Bytes, Size  int64
+		Seconds            float64
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil || plan.Checkpoint != 1 || plan.Rows != 20950 || plan.Chunks < 6 || plan.Bytes <= 0 || plan.Size <= plan.Bytes || plan.Seconds <= 0 {
+		t.Errorf("plan: got %+v, %v", plan, err)
+	}
+	if text := (&site{env: []string{"PGBRIDGE_ARCHIVE=dir://" + s.dir}}).pgbridge(t, "restore", "--db-id", s.id, "--dry-run"); !strings.Contains(text, "begin with checkpoint 1") {
+		t.Errorf("plan without a database: got\n%s", text)
+	}
+	if got := db.Value(t, "SELECT count(*) FROM pg_class WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pgbridge', 'app'))"); got != "0" {
+		t.Errorf("a dry run made %s relations", got)
+	}
+	db.Exec(t, "CREATE TABLE other (id int)")
+	if stdout, stderr, code := c.try(t, "restore", "--db-id", s.id, "--dry-run"); code != 3 || !strings.Contains(stdout, "not empty") {
+		t.Errorf("into one that is not empty: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if _, stderr, code := c.try(t, "restore", "--db-id", s.id); code != 3 || !strings.Contains(stderr, "not empty") {
+		t.Errorf("into one that is not empty: exit code %d\n%s", code, stderr)
+	}
+}
