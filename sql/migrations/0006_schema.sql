@@ -318,33 +318,66 @@ CREATE FUNCTION pgbridge.forget_dropped() RETURNS void LANGUAGE sql SET search_p
     DELETE FROM pgbridge.keyless k USING pg_event_trigger_dropped_objects() o WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = k.relid
 $$;
 
+-- Puts tables into the publication. From 15 on ALTER PUBLICATION locks the
+-- publication until the transaction ends: nobody else could create a table. So the
+-- rows that it would write are written here, but only on the servers that are known to keep no others.
+CREATE FUNCTION pgbridge.join_publication(publication oid, tables oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    t      oid;
+    member oid;
+BEGIN
+    IF current_setting('server_version_num')::int / 10000 NOT IN (15, 16, 17, 18) THEN
+        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I ADD TABLE %s', (SELECT pubname FROM pg_publication WHERE oid = publication),
+            (SELECT string_agg('ONLY ' || pgbridge.table_sql(u), ', ') FROM unnest(tables) AS u)));
+    ELSE
+        FOREACH t IN ARRAY tables LOOP
+            member := pg_nextoid('pg_publication_rel', 'oid', 'pg_publication_rel_oid_index');
+            INSERT INTO pg_publication_rel (oid, prpubid, prrelid) VALUES (member, publication, t);
+            INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+                VALUES ('pg_publication_rel'::regclass, member, 0, 'pg_class'::regclass, t, 0, 'a'),
+                    ('pg_publication_rel'::regclass, member, 0, 'pg_publication'::regclass, publication, 0, 'a');
+        END LOOP;
+    END IF;
+    INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (tables);
+END $$;
+
+CREATE FUNCTION pgbridge.leave_publication(publication oid, tables oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF current_setting('server_version_num')::int / 10000 NOT IN (15, 16, 17, 18) THEN
+        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I DROP TABLE %s', (SELECT pubname FROM pg_publication WHERE oid = publication),
+            (SELECT string_agg('ONLY ' || pgbridge.table_sql(u), ', ') FROM unnest(tables) AS u)));
+    ELSE
+        WITH gone AS (DELETE FROM pg_publication_rel WHERE prpubid = publication AND prrelid = ANY (tables) RETURNING oid)
+        DELETE FROM pg_depend d USING gone WHERE d.classid = 'pg_publication_rel'::regclass AND d.objid = gone.oid;
+    END IF;
+    DELETE FROM pgbridge.published WHERE relid = ANY (tables);
+END $$;
+
 -- Takes tables that have become partitions out of the publication, and returns
 -- them: their root publishes. Where all tables are to be published, puts in those
 -- that have come up.
 CREATE FUNCTION pgbridge.settle_publication() RETURNS oid[] LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    pub  name;
+    pub  oid;
     gone oid[];
     new  oid[];
 BEGIN
-    SELECT p.pubname INTO pub FROM pg_publication p JOIN pgbridge.database d ON d.publication = p.pubname;
+    SELECT p.oid INTO pub FROM pg_publication p JOIN pgbridge.database d ON d.publication = p.pubname;
     IF NOT FOUND THEN
         RETURN '{}';
     END IF;
     SELECT coalesce(array_agg(p.relid), '{}') INTO gone FROM pgbridge.published p JOIN pgbridge.memberships() m ON m.relid = p.relid AND m.membership = p.membership
         JOIN pg_class c ON c.oid = p.relid WHERE c.relispartition AND pgbridge.root_of(c.oid) IN (SELECT relid FROM pgbridge.published);
     IF gone <> '{}' THEN
-        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I DROP TABLE %s', pub, (SELECT string_agg('ONLY ' || pgbridge.table_sql(t), ', ') FROM unnest(gone) AS t)));
-        DELETE FROM pgbridge.published WHERE relid = ANY (gone);
+        PERFORM pgbridge.leave_publication(pub, gone);
     END IF;
-    SELECT coalesce(array_agg(c.oid), '{}') INTO new FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT coalesce(array_agg(c.oid ORDER BY c.oid), '{}') INTO new FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE (SELECT scope FROM pgbridge.database) = 'all' AND pgbridge.is_recent(c.xmin)
             AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')
             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
             AND c.oid NOT IN (SELECT relid FROM pgbridge.published) AND c.oid NOT IN (SELECT relid FROM pgbridge.memberships());
     IF new <> '{}' THEN
-        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I ADD TABLE %s', pub, (SELECT string_agg('ONLY ' || pgbridge.table_sql(t), ', ' ORDER BY t) FROM unnest(new) AS t)));
-        INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (new);
+        PERFORM pgbridge.join_publication(pub, new);
     END IF;
     RETURN gone;
 END $$;
@@ -491,6 +524,15 @@ CREATE FUNCTION pgbridge.unknown_rows(statement text, tag text, relations oid[],
     SELECT DISTINCT pgbridge.root_of(s.oid) FROM suspect s WHERE pgbridge.root_of(s.oid) IN (SELECT relid FROM pgbridge.published)
 $$;
 
+-- DETACH … CONCURRENTLY leaves a constraint that says what the partition held, and
+-- which no peer would have: it detaches in its own transaction.
+CREATE FUNCTION pgbridge.mark_detached() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT pgbridge.mark_generated(format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I, ADD CONSTRAINT %2$I %3$s', pgbridge.table_sql(c.oid), k.conname, pg_get_constraintdef(k.oid)), 'ALTER TABLE')
+    FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c'
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND pgbridge.is_recent(c.xmin)
+    ORDER BY c.oid, k.conname
+$$;
+
 -- Marks what has changed: for statements that drop at sql_drop, where the server
 -- says what is gone, for others at ddl_command_end. Then sees to the publication, and
 -- to rows that a peer cannot make.
@@ -547,6 +589,9 @@ BEGIN
         PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE') FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
     ELSE
         PERFORM pgbridge.mark_statement(statement, place, number, tg_tag, current_setting('pgbridge.caller_path')::json);
+        IF tg_tag = 'ALTER TABLE' AND statement ~* '\mdetach\M.*\m(concurrently|finalize)\M' THEN
+            PERFORM pgbridge.mark_detached();
+        END IF;
     END IF;
     IF tg_event = 'ddl_command_end' THEN
         relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
