@@ -68,6 +68,34 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// The drill runs by itself, once in a while.
+func TestDrillUnits(t *testing.T) {
+	units := map[string][]string{
+		"pgbridge-drill.service": {"Type=oneshot", "DynamicUser=yes", "TimeoutStartSec=infinity"},
+		"pgbridge-drill.timer":   {"Persistent=yes", "WantedBy=timers.target"},
+	}
+	for name, lines := range units {
+		text, err := os.ReadFile("../etc/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range lines {
+			if !strings.Contains(string(text), "\n"+want+"\n") {
+				t.Errorf("%s: got no %s", name, want)
+			}
+		}
+		start := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/pgbridge (.*)$`).FindSubmatch(text)
+		if start != nil {
+			knows(t, name, strings.Fields(string(start[1])))
+		} else if strings.HasSuffix(name, ".service") {
+			t.Errorf("%s starts no pgbridge", name)
+		}
+		if strings.HasSuffix(name, ".service") {
+			verifyUnit(t, name, text) // a timer is verified with its service
+		}
+	}
+}
+
 // verifyUnit asks systemd, where there is one.
 func verifyUnit(t *testing.T, name string, text []byte) {
 	t.Helper()

@@ -91,7 +91,7 @@ type restoreOptions struct {
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.id, "db-id", "", "the database's `id`, as pgbridge init printed it")
-	flags.IntVar(&o.jobs, "jobs", min(max(runtime.NumCPU(), 2), 8), "how many sessions load and make indexes at once, a `number`")
+	flags.IntVar(&o.jobs, "jobs", defaultJobs(), "how many sessions load and make indexes at once, a `number`")
 	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, or EPOCH:RECORD[:TRANSACTION]")
 	flags.StringSliceVar(&o.tables, "table", nil, "only the rows of this `schema.table`, may be repeated")
 	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")
@@ -99,6 +99,8 @@ func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.follow, "follow", false, "when it is restored, stay and follow, as pgbridge run does")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
 }
+
+func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 8) }
 
 // parse makes a restore of the flags.
 func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {

@@ -31,7 +31,7 @@ What is published is public and permanent.`,
 	}
 	configFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newKeygen(), newCheck(), newInit(), newRun(), newRestore(), newCheckpoint(), newArchive(), newStatus(), newVerify(), newLog(), newHistory(), newDiff(), newAction(), newQuarantine(), newImport(), newDemo())
+	root.AddCommand(newKeygen(), newCheck(), newInit(), newRun(), newRestore(), newDrill(), newCheckpoint(), newArchive(), newStatus(), newVerify(), newLog(), newHistory(), newDiff(), newAction(), newQuarantine(), newImport(), newDemo())
 	return root
 }
 

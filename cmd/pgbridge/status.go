@@ -48,6 +48,8 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
                                        could not be asked, then archive_error says why
       lag_records, lag_seconds         0 when caught up; null without head
       holes                            first, last: not in the archives' index
+    drill                    the last pgbridge drill: at, ok, person, seconds, report (what
+                             pgbridge drill --json printed); missing if there was none
     actions                  count, errors and warnings: what is wrong with the named
                              actions (pgbridge action list); missing if there are none
     quarantine               a list of entries as pgbridge quarantine show prints them
@@ -79,6 +81,7 @@ type status struct {
 	Running    bool          `json:"running"`
 	Publishes  *publishing   `json:"publishes,omitempty"`
 	Follows    []following   `json:"follows,omitempty"`
+	Drill      *drillStatus  `json:"drill,omitempty"`
 	Actions    *actionStatus `json:"actions,omitempty"`
 	Quarantine []quarantine  `json:"quarantine,omitempty"`
 	Problems   []problem     `json:"problems"`
@@ -171,6 +174,9 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	if s.hasProgress, err = sql.ListProgress(ctx, tx); err != nil {
 		return err
 	}
+	if s.Drill, err = readDrill(ctx, tx); err != nil {
+		return err
+	}
 	if s.Actions, err = readActions(ctx, tx); err != nil {
 		return err
 	}
@@ -194,6 +200,7 @@ func (s *status) judge() {
 	for i := range s.Follows {
 		s.Follows[i].judge(s)
 	}
+	s.Drill.judge(s)
 	s.Actions.judge(s)
 	s.judgeQuarantine()
 }

@@ -24,6 +24,7 @@ func (s *status) text() string {
 	for i := range s.Follows {
 		s.Follows[i].text(line, s)
 	}
+	s.Drill.text(line, s.now)
 	s.Actions.text(line)
 	for i := range s.Quarantine {
 		s.Quarantine[i].text(line, s)

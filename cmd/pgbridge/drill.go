@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/checkpoint"
+)
+
+func newDrill() *cobra.Command {
+	var d drill
+	cmd := &cobra.Command{
+		Use:   "drill",
+		Short: "Restore into a throw-away server, to know that it works and how long it takes",
+		Long: `Drill does what a disaster would ask for: it starts a Postgres server of its own on
+this machine, restores the database into it from the archives alone, lets restore
+prove the rows by the sums of the checkpoints, counts what is there, says how long
+it took, and removes the server.
+
+The database is that of --db-id, or the one that --database-url names, which may be
+the source or a follower; it is only asked for its id. It keeps the results (table
+pgbridge.drill), and pgbridge status tells of the last one. --out writes the result
+to a file.
+
+Restore begins with the newest checkpoint, so a drill proves that one, and what
+came after it can be replayed. With --replay it begins with the one before (the
+genesis, if there is none), so that the newest is what the replay is compared with:
+that proves the chain in between, too, and takes longer.
+
+Servers come from a Docker engine if one answers, else from the binaries of this
+machine; PGBRIDGE_TEST_POSTGRES (docker, binaries), PGBRIDGE_TEST_BINDIR and
+PGBRIDGE_TEST_IMAGE choose. Roles that policies name are made there. There must be
+room for the whole database in the folder for temporary files (TMPDIR).
+
+Exit codes: 0 restored and equal. 1 something was away: try again. 2 the command
+line is wrong, or there is no server to start. 3 a disaster now would be one: a
+person must look. With --json it prints one object: db, name, at, ok, person, error,
+postgres, checkpoint (that it began with; 0: the genesis), checked (the checkpoint
+that it was equal to on the way; 0: none), seq, as_of, records (replayed), tables,
+rows, bytes (of the database), warnings, seconds (server, restore, count, total).`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			d.app = a
+			return d.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.restore.id, "db-id", "", "the database's `id`; default: that of the database at --database-url")
+	cmd.Flags().IntVar(&d.restore.jobs, "jobs", defaultJobs(), "how many sessions load and make indexes at once, a `number`")
+	cmd.Flags().BoolVar(&d.replay, "replay", false, "begin with the checkpoint before the newest, and compare with that")
+	cmd.Flags().StringVar(&d.out, "out", "", "write the result to this `file`, as JSON")
+	return cmd
+}
+
+// drill is one run of it.
+type drill struct {
+	*app
+	restore restoreOptions
+	replay  bool
+	out     string
+
+	report drillReport
+}
+
+// drillReport is what a drill prints and keeps.
+type drillReport struct {
+	DB         string       `json:"db"`
+	Name       string       `json:"name"`
+	At         time.Time    `json:"at"` // when it began
+	OK         bool         `json:"ok"`
+	Person     bool         `json:"person"`
+	Error      string       `json:"error,omitempty"`
+	Postgres   string       `json:"postgres"`
+	Checkpoint uint64       `json:"checkpoint"`
+	Checked    uint64       `json:"checked"`
+	Seq        uint64       `json:"seq"`
+	AsOf       time.Time    `json:"as_of"`
+	Records    int          `json:"records"`
+	Tables     int          `json:"tables"`
+	Rows       int64        `json:"rows"`
+	Bytes      int64        `json:"bytes"`
+	Warnings   []string     `json:"warnings"`
+	Seconds    drillSeconds `json:"seconds"`
+}
+
+// drillSeconds is how long the steps took.
+type drillSeconds struct {
+	Server  float64 `json:"server"`
+	Restore float64 `json:"restore"`
+	Count   float64 `json:"count"`
+	Total   float64 `json:"total"`
+}
+
+// run drills, and tells how it went wherever that is to be told.
+func (d *drill) run(ctx context.Context) error {
+	began := time.Now()
+	d.report.At, d.report.Warnings = began.UTC().Truncate(time.Second), []string{}
+	if err := d.whose(ctx); err != nil {
+		return err
+	}
+	failed := d.rehearse(ctx)
+	d.report.Seconds.Total = time.Since(began).Seconds()
+	var usage usageError
+	if ctx.Err() != nil || errors.As(failed, &usage) {
+		return failed // it was no drill
+	}
+	d.report.OK, d.report.Person = failed == nil, needsPerson(failed)
+	if failed != nil {
+		d.report.Error = failed.Error()
+		failed = fmt.Errorf("the drill failed after %.1f s: %w", d.report.Seconds.Total, failed)
+	}
+	return errors.Join(failed, d.keep(ctx), d.tell())
+}
+
+// whose finds out which database it is.
+func (d *drill) whose(ctx context.Context) error {
+	if d.DatabaseURL == "" {
+		_, err := parseDBID(d.restore.id)
+		return err
+	}
+	conn, err := d.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	home, err := loadReady(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if d.restore.id != "" && d.restore.id != home.ID.String() {
+		return usageError{fmt.Errorf("the database at --database-url is %s, not that of --db-id: leave one of the two out", home.ID)}
+	}
+	d.restore.id = home.ID.String()
+	return nil
+}
+
+// rehearse restores into a server of its own.
+func (d *drill) rehearse(ctx context.Context) (err error) {
+	plan, err := d.restoring("")
+	if err != nil {
+		return err
+	}
+	plan.dryRun = true
+	if err := plan.run(ctx); err != nil {
+		return err
+	}
+	d.report.DB, d.report.Name = plan.db.String(), plan.genesis.Name
+	theatre, err := d.open(ctx, plan)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, theatre.server.Destroy(context.WithoutCancel(ctx))) }()
+	began := time.Now()
+	real, err := d.restoring(theatre.url)
+	if err != nil {
+		return err
+	}
+	if real.from, err = d.from(ctx, plan); err != nil {
+		return err
+	}
+	err = real.run(ctx)
+	d.report.Seconds.Restore = time.Since(began).Seconds()
+	d.result(real)
+	if err != nil {
+		return err
+	}
+	return d.count(ctx, theatre.url)
+}
+
+// restoring is a restore into the database at url that prints nothing.
+func (d *drill) restoring(url string) (*restoring, error) {
+	quiet := *d.app
+	quiet.DatabaseURL, quiet.out = url, io.Discard
+	r, err := d.restore.parse(&quiet, time.Now())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return r, nil
+}
+
+// from is where the restore begins: where plan does or, for a replay, with the
+// newest checkpoint before that.
+func (d *drill) from(ctx context.Context, plan *restoring) (uint64, error) {
+	switch {
+	case plan.base == nil:
+		return genesisOnly, nil
+	case !d.replay:
+		return plan.base.Number, nil
+	}
+	earlier, err := plan.finder.Newest(ctx, 0, func(ctx context.Context, c *checkpoint.Checkpoint) error {
+		if c.Number >= plan.base.Number {
+			return checkpoint.ErrUnfit
+		}
+		missing, err := plan.library.Missing(ctx, c.Chunks())
+		if err == nil && len(missing) > 0 {
+			err = fmt.Errorf("%d of its chunks are missing", len(missing))
+		}
+		return err
+	})
+	if err != nil || earlier == nil {
+		return genesisOnly, err
+	}
+	return earlier.Number, nil
+}
+
+func (d *drill) result(r *restoring) {
+	d.report.Checkpoint, d.report.Checked = r.result.Checkpoint, r.result.Checked
+	d.report.Seq, d.report.AsOf, d.report.Records = r.result.Seq, r.result.At, r.result.Records
+	for _, f := range r.findings {
+		d.report.Warnings = append(d.report.Warnings, f.String())
+	}
+	for _, view := range append([]action.Name{}, r.result.Views...) {
+		d.report.Warnings = append(d.report.Warnings, "materialized view "+view.String()+" could not be filled")
+	}
+}
