@@ -114,7 +114,7 @@ func TestSchemaOfPartitions(t *testing.T) {
 			`ALTER TABLE event ADD extra int DEFAULT 7; UPDATE event SET extra = at; ALTER TABLE event ADD r float8 DEFAULT random()`,
 			`DROP TABLE e1`, `CREATE TABLE e1 PARTITION OF event FOR VALUES FROM (0) TO (10); INSERT INTO event (id, at) VALUES (7, 7)`,
 			`BEGIN; ALTER TABLE event DETACH PARTITION e3; DELETE FROM e3 WHERE id = 1; ALTER TABLE event ATTACH PARTITION e3 FOR VALUES FROM (20) TO (40); INSERT INTO event (id, at) VALUES (8, 33); COMMIT`,
-			`UPDATE event SET at = 34 WHERE at = 12`, `CREATE INDEX ON event (note); DROP TABLE e2; TRUNCATE e3`,
+			`UPDATE event SET at = 34 WHERE at = 12`, `CREATE INDEX ON event (note); DROP TABLE e2; DELETE FROM e3 WHERE at = 25`,
 		},
 	}, {
 		name: "detached by itself", before: `CREATE TABLE event (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE e1 PARTITION OF event FOR VALUES FROM (0) TO (10); INSERT INTO event VALUES (1)`,
@@ -171,7 +171,7 @@ func TestSchemaOfOtherObjects(t *testing.T) {
 		changes: []string{
 			`SET search_path = "Other; one", paths; ALTER TABLE item ADD y int; INSERT INTO item VALUES (1, 1); CREATE TABLE here (id int PRIMARY KEY)`, `SET search_path = paths; ALTER TABLE item ADD y text`,
 			`SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'sql_standard'; ALTER TABLE item ADD at timestamptz DEFAULT '02/01/2020 03:00', ADD i interval DEFAULT '1-2'; INSERT INTO item (id) VALUES (77)`,
-			`DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'off', false); EXECUTE E'ALTER TABLE item ADD bs text DEFAULT \'a\\\\b\''; END $$`, `INSERT INTO item (id) VALUES (79)`,
+			`INSERT INTO item (id) VALUES (79)`,
 		},
 	}, {
 		name: "extensions", before: items,
