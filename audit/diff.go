@@ -200,7 +200,7 @@ func (f *fold) take(c *change) error {
 		f.statements = append(f.statements, statement)
 		return nil
 	}
-	if !f.wanted(c.shape.Table) {
+	if c.shape.Op == action.Sequences || !f.wanted(c.shape.Table) {
 		return nil
 	}
 	t := f.table(c.shape)

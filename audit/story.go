@@ -117,7 +117,7 @@ func (t *teller) transaction(c change) error {
 				return err
 			}
 			continue
-		case s.Op != action.Schema && !s.Op.Rows():
+		case s.Op != action.Schema && s.Op != action.Sequences && !s.Op.Rows():
 			continue
 		}
 		for r.Row() {

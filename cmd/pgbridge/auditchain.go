@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -62,34 +59,21 @@ func (t *told) checkpoints(ctx context.Context) (*checkpoint.Finder, error) {
 // moment reads a moment: a time, how long ago, a place in the chain, or a
 // checkpoint.
 func (t *told) moment(ctx context.Context, text string) (audit.Moment, error) {
-	if number, ok := strings.CutPrefix(text, "checkpoint:"); ok {
-		return t.atCheckpoint(ctx, number)
+	u, err := parseUntil(text, time.Now())
+	switch {
+	case err != nil:
+		return audit.Moment{}, usageError{err}
+	case u.checkpoint > 0:
+		return t.atCheckpoint(ctx, u.checkpoint)
+	case u.place.Seq == 0:
+		return audit.Moment{Time: u.time}, nil
+	case u.place.Writer != (action.Writer{}) && u.place.Writer != t.genesis.Owner:
+		return audit.Moment{}, usageError{fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)}
 	}
-	if place, ok, err := parsePlace(text); ok || err != nil {
-		if err == nil && place.writer != (action.Writer{}) && place.writer != t.genesis.Owner {
-			err = fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)
-		}
-		return place.Moment, asUsage(err)
-	}
-	at, err := parseMoment(text, time.Now())
-	if err == nil && at.IsZero() {
-		err = errors.New("want a time, how long ago, WRITER:EPOCH:SEQ[:INDEX] or checkpoint:N")
-	}
-	return audit.Moment{Time: at}, asUsage(err)
+	return audit.Moment{Epoch: u.place.Epoch, Seq: u.place.Seq, Tx: u.place.Tx}, nil
 }
 
-func asUsage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usageError{err}
-}
-
-func (t *told) atCheckpoint(ctx context.Context, text string) (audit.Moment, error) {
-	number, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return audit.Moment{}, asUsage(fmt.Errorf("checkpoint:%s: want the number of a checkpoint", text))
-	}
+func (t *told) atCheckpoint(ctx context.Context, number uint64) (audit.Moment, error) {
 	find, err := t.checkpoints(ctx)
 	if err != nil {
 		return audit.Moment{}, err
@@ -99,40 +83,4 @@ func (t *told) atCheckpoint(ctx context.Context, text string) (audit.Moment, err
 		err = find.Confirm(ctx, &c)
 	}
 	return audit.Moment{Before: c.LSN}, err
-}
-
-// chainPlace is a place in the chain of a writer, which may be left out.
-type chainPlace struct {
-	audit.Moment
-	writer action.Writer
-}
-
-// parsePlace reads [WRITER:]EPOCH:SEQ[:INDEX], as log and history print it. It
-// tells whether the text is one.
-func parsePlace(text string) (p chainPlace, ok bool, err error) {
-	parts := strings.Split(text, ":")
-	if len(parts[0]) == 64 {
-		if p.writer, err = action.ParseWriter(parts[0]); err != nil {
-			return p, false, fmt.Errorf("%q: %w", text, err)
-		}
-		parts = parts[1:]
-	}
-	var numbers [3]uint64
-	numbers[2] = 1 << 32
-	if len(parts) < 2 || len(parts) > 3 {
-		return p, false, nil
-	}
-	for i, part := range parts {
-		if numbers[i], err = strconv.ParseUint(part, 10, 63); err != nil {
-			return p, false, nil //nolint:nilerr // a time, perhaps
-		}
-	}
-	if numbers[0] == 0 || numbers[0]>>32 > 0 || numbers[1] == 0 {
-		return p, false, fmt.Errorf("%q: epochs and records are counted from 1", text)
-	}
-	p.Epoch, p.Seq, p.Tx = uint32(numbers[0]), numbers[1], -1
-	if len(parts) == 3 {
-		p.Tx = int(numbers[2])
-	}
-	return p, true, nil
 }

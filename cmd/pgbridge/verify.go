@@ -16,9 +16,10 @@ import (
 
 func newVerify() *cobra.Command {
 	var id string
-	var repair bool
+	var repair, database bool
+	var most int
 	cmd := &cobra.Command{
-		Use:   "verify --db-id ID",
+		Use:   "verify --db-id ID [--repair] | --database",
 		Short: "Read every record in the archives and prove it, or name what is amiss",
 		Long: `Verify reads everything that the archives hold of a database, each archive by
 itself and all together: form, signature and hash of every record, its place in the
@@ -46,6 +47,16 @@ byte, into folders and pgbridge's own nodes. A damaged file of a folder is moved
 the folder "damaged" in it. Where an archive gives only the record, and not the item
 around it, a new one is signed if --key or --wallet is given.
 
+--database compares the configured database, a follower, a restored copy or the
+writer itself, with the state that the log says it must have at its own position, and
+names each row and column that differ; so does --database-url on the command line. It
+begins with the newest checkpoint before that position. Tables that nothing happened
+to since are compared by sums; the rows of the others go through files in the temporary
+folder (TMPDIR), about twice their size. After a change of tables it needs a checkpoint
+that is later than the change. A sequence may be ahead of the log, not behind. --json
+prints one object: last (the last transaction that counts), checkpoint, tables, rows,
+found, differences (kind, table, key, times, columns: old is what must be, new what is).
+
 Exit codes: 0 all is there and right. 1 an archive could not be read. 3 something is
 amiss. --json prints one object.`,
 		Args: noArgs,
@@ -53,6 +64,9 @@ amiss. --json prints one object.`,
 			a, err := newApp(cmd)
 			if err != nil {
 				return err
+			}
+			if database || cmd.Flags().Changed("database-url") {
+				return a.compareDatabase(cmd.Context(), id, most)
 			}
 			db, err := parseDBID(id)
 			if err != nil {
@@ -63,6 +77,8 @@ amiss. --json prints one object.`,
 	}
 	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
 	cmd.Flags().BoolVar(&repair, "repair", false, "copy what one archive lacks, or has damaged, from another")
+	cmd.Flags().BoolVar(&database, "database", false, "compare the configured database with the log")
+	cmd.Flags().IntVar(&most, "most", 100, "list this `number` of differences; all are counted")
 	return cmd
 }
 

@@ -1,0 +1,418 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+// Compare compares a live database with the state that the log says it must have
+// at its own position, down to the row and the column.
+//
+// Where a checkpoint is the base, a table that nothing happened to since is
+// compared by the sum of its rows. Of other tables the rows of the base, what
+// happened to them, and those of the database go through files in a temporary
+// folder, sorted by key into pieces that fit in memory: at most 256 MB are used, and
+// about twice the size of these tables on disk.
+type Compare struct {
+	// Tx sees the database, under a snapshot. Its session is one of package sql.
+	Tx pgx.Tx
+	// Held is what the database holds, as of the same snapshot.
+	Held Held
+	// Base is the state to begin with; nil: nothing, before the initial rows.
+	Base    *checkpoint.Checkpoint
+	Library *checkpoint.Library
+	Genesis *sql.Genesis
+	// Chain yields the records after the base.
+	Chain Chain
+	// Most is how many differences are listed; 100 if zero. All are counted.
+	Most int
+	Log  *slog.Logger // nil discards
+}
+
+// Comparison is what Compare finds.
+type Comparison struct {
+	Last        Position     `json:"last"`       // the last transaction that the database must hold; the zero Position: none since the base
+	Checkpoint  uint64       `json:"checkpoint"` // it began with; 0: the genesis
+	Tables      int          `json:"tables"`     // that were compared
+	Rows        int64        `json:"rows"`       // that the database has in them
+	Found       int64        `json:"found"`      // how many differences
+	Differences []Difference `json:"differences"`
+
+	Reached uint64 `json:"-"` // the last record that was read
+}
+
+// Difference is one way in which the database is not as it must be.
+type Difference struct {
+	// Kind is missing or extra (a row, or so many equal ones), differs (columns of
+	// a row), table or column (that the database lacks), or behind (a sequence).
+	Kind  string  `json:"kind"`
+	Table string  `json:"table"` // or the sequence
+	Key   []Value `json:"key,omitempty"`
+	Times int     `json:"times,omitempty"`
+	// Columns are those that differ: Old is what it must be, New what is there.
+	Columns []Column `json:"columns,omitempty"`
+}
+
+// Run compares.
+func (c *Compare) Run(ctx context.Context) (*Comparison, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Most == 0 {
+		c.Most = 100
+	}
+	dir, err := os.MkdirTemp("", "pgbridge-verify-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for rows: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	x := &expecting{Compare: c, dir: dir, byName: map[action.Name]int{}, live: map[action.Name]*sql.Table{}, moved: map[string]string{}, floors: map[string]floor{}}
+	if x.tail, err = newPile(dir, "tail"); err != nil {
+		return nil, err
+	}
+	defer x.tail.remove()
+	if x.rows, err = newSorter(dir, "rows", x.moved); err != nil {
+		return nil, err
+	}
+	defer x.rows.remove()
+	r := &comparing{expecting: x, out: &Comparison{Differences: []Difference{}}}
+	return r.out, r.run(ctx)
+}
+
+// comparing is one comparison under way.
+type comparing struct {
+	*expecting
+	out *Comparison
+}
+
+func (r *comparing) run(ctx context.Context) error {
+	if err := r.findTables(ctx); err != nil {
+		return err
+	}
+	r.expectTables()
+	if err := r.readTail(ctx); err != nil {
+		return err
+	}
+	r.out.Last, r.out.Reached = r.last, r.reached
+	r.compareTables()
+	wanted, err := r.choose(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(wanted, true) {
+		if err := r.sortRows(ctx, wanted); err != nil {
+			return err
+		}
+		if err := r.sortLive(ctx, wanted); err != nil {
+			return err
+		}
+		if err := r.fold(r.rows, 1); err != nil {
+			return err
+		}
+	}
+	return r.sequences(ctx)
+}
+
+// expectTables lists the tables of the base.
+func (r *comparing) expectTables() {
+	tables := r.Genesis.Tables
+	if r.Base != nil {
+		r.out.Checkpoint = r.Base.Number
+		tables = r.Base.Tables
+		for _, s := range r.Base.Sequences {
+			r.floors[s.Name.String()] = floor{s.Last, s.Called}
+		}
+	}
+	for _, g := range tables {
+		t := r.table(g.Name)
+		t.key = g.Key
+		for _, c := range g.Columns {
+			t.number(c.Name)
+		}
+	}
+	if r.Base != nil {
+		for i := range r.Base.State {
+			r.table(r.Base.State[i].Table).base = &r.Base.State[i]
+		}
+	}
+}
+
+// findTables lists the tables of the database.
+func (r *comparing) findTables(ctx context.Context) error {
+	all, err := sql.Tables(ctx, r.Tx)
+	for i := range all {
+		r.live[all[i].Name] = &all[i]
+	}
+	return err
+}
+
+// compareTables finds the tables and the columns that the database lacks.
+func (r *comparing) compareTables() {
+	for _, t := range r.tables {
+		if t.live == nil {
+			r.differ(Difference{Kind: "table", Table: t.name.String()})
+			continue
+		}
+		r.out.Tables++
+		stored := t.live.Stored()
+		for _, name := range t.columns {
+			if !slices.Contains(stored, name) {
+				r.differ(Difference{Kind: "column", Table: t.name.String(), Columns: []Column{{Name: name}}})
+			}
+		}
+	}
+}
+
+// choose tells of each table whether its rows must be looked at one by one.
+func (r *comparing) choose(ctx context.Context) ([]bool, error) {
+	wanted := make([]bool, len(r.tables))
+	for i, t := range r.tables {
+		if t.live == nil {
+			continue
+		}
+		if wanted[i] = true; t.touched || t.base == nil {
+			continue
+		}
+		state, err := checkpoint.ScanTable(ctx, r.Tx, *t.live)
+		if err != nil {
+			return nil, err
+		}
+		if wanted[i] = state != *t.base; wanted[i] {
+			r.Log.Info("the sum of the rows is another: each is compared", "table", t.name)
+			continue
+		}
+		r.out.Rows += state.Rows
+	}
+	return wanted, nil
+}
+
+// sortLive sorts the rows of the database.
+func (r *comparing) sortLive(ctx context.Context, wanted []bool) error {
+	for i, t := range r.tables {
+		if !wanted[i] {
+			continue
+		}
+		columns := t.live.Stored()
+		for values, err := range sql.Rows(ctx, r.Tx, *t.live) {
+			if err != nil {
+				return err
+			}
+			r.out.Rows++
+			row := t.row(columns, values)
+			if err := r.rows.add(&entry{op: liveRow, table: i, key: t.keyOf(row), cells: row}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *comparing) differ(d Difference) {
+	if r.out.Found++; len(r.out.Differences) < r.Most {
+		r.out.Differences = append(r.out.Differences, d)
+	}
+}
+
+// sequences finds those that are behind: their next value could be one that was
+// given already.
+func (r *comparing) sequences(ctx context.Context) error {
+	live, err := sql.Sequences(ctx, r.Tx)
+	if err != nil {
+		return err
+	}
+	have := map[string]sql.Sequence{}
+	for _, s := range live {
+		have[s.Name.String()] = s
+	}
+	names := make([]string, 0, len(r.floors))
+	for name := range r.floors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		want := r.floors[name]
+		s, ok := have[name]
+		behind := !ok || s.Step > 0 && s.Last < want.value || s.Step < 0 && s.Last > want.value || s.Last == want.value && want.called && !s.Called
+		if !behind {
+			continue
+		}
+		d := Difference{Kind: "behind", Table: name, Columns: []Column{{Name: "value", Had: true, Old: numberText(want.value), Has: ok}}}
+		if ok {
+			d.Columns[0].New = numberText(s.Last)
+		}
+		r.differ(d)
+	}
+	return nil
+}
+
+func numberText(n int64) *string {
+	text := fmt.Sprint(n)
+	return &text
+}
+
+// fold folds the piles of a sorter, one at a time, and compares. A pile that does
+// not fit in memory is sorted again.
+func (r *comparing) fold(s *sorter, depth int) error {
+	for i, p := range s.piles {
+		if p.size <= inMemory || depth == deepest {
+			m := matching{comparing: r, rows: map[string]*there{}}
+			if err := p.each(m.take); err != nil {
+				return err
+			}
+			m.end()
+			p.remove()
+			continue
+		}
+		again, err := newSorter(r.dir, fmt.Sprintf("rows-%d-%d", depth, i), r.moved)
+		if err != nil {
+			return err
+		}
+		if err = p.each(again.add); err == nil {
+			p.remove()
+			err = r.fold(again, depth+1)
+		}
+		again.remove()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matching matches the rows of one pile.
+type matching struct {
+	*comparing
+	rows map[string]*there
+}
+
+// there is what must be under one key, or how many equal rows.
+type there struct {
+	table int
+	key   []byte
+	row   []byte // nil: no row
+	n     int    // of a table without a key
+}
+
+func (m *matching) take(e *entry) error {
+	loose := len(m.tables[e.table].key) == 0
+	place := placeOf(e.table, e.key)
+	t := m.rows[place]
+	if t == nil && e.op != emptyRows {
+		t = &there{table: e.table, key: slices.Clone(e.key)}
+		m.rows[place] = t
+	}
+	switch e.op {
+	case putRow:
+		t.row = slices.Clone(e.cells)
+		t.n++
+	case setRow:
+		t.row = merge(t.row, e.cells)
+	case dropRow:
+		t.row = nil
+		t.n--
+	case moveRow:
+		all := cells(e.cells)
+		to := slices.Clone(all[0].value)
+		m.rows[placeOf(e.table, to)] = &there{table: e.table, key: to, row: merge(t.row, encode(all[1:]))}
+		t.row = nil
+	case emptyRows:
+		for _, t := range m.rows {
+			if t.table == e.table {
+				t.row, t.n = nil, 0
+			}
+		}
+	case liveRow:
+		m.live(t, e, loose)
+	}
+	if t != nil && !loose && t.row == nil && e.op != moveRow {
+		delete(m.rows, place)
+	}
+	return nil
+}
+
+// live compares a row of the database with the one that must be there. What was
+// compared is taken out: what is left is missing.
+func (m *matching) live(t *there, e *entry, loose bool) {
+	table := m.tables[e.table]
+	switch {
+	case loose:
+		t.n--
+		t.row = slices.Clone(e.cells)
+	case t.row == nil:
+		m.differ(Difference{Kind: "extra", Table: table.name.String(), Key: table.values(e.key)})
+	default:
+		if columns := m.compare(table, t.row, e.cells); len(columns) > 0 {
+			m.differ(Difference{Kind: "differs", Table: table.name.String(), Key: table.values(e.key), Columns: columns})
+		}
+		t.row = nil
+	}
+}
+
+// compare finds the columns that differ, among those that the database has.
+func (m *matching) compare(t *expected, want, got []byte) (columns []Column) {
+	here := map[int][]byte{}
+	for _, c := range cells(got) {
+		here[c.column] = c.value
+	}
+	for _, c := range cells(want) {
+		value, ok := here[c.column]
+		if ok && ((value == nil) != (c.value == nil) || string(value) != string(c.value)) {
+			columns = append(columns, Column{Name: t.columns[c.column], Had: true, Old: textOf(c.value), Has: true, New: textOf(value)})
+		}
+	}
+	return columns
+}
+
+// end reports the rows that the database lacks, and equal rows of which it has
+// another number.
+func (m *matching) end() {
+	places := make([]string, 0, len(m.rows))
+	for place := range m.rows {
+		places = append(places, place)
+	}
+	slices.SortFunc(places, strings.Compare)
+	for _, place := range places {
+		t := m.rows[place]
+		table := m.tables[t.table]
+		d := Difference{Kind: "missing", Table: table.name.String(), Key: table.values(t.key)}
+		switch {
+		case len(table.key) > 0:
+			if t.row == nil {
+				continue
+			}
+		case t.n == 0:
+			continue
+		case t.n > 0:
+			d.Times = t.n
+		default:
+			d.Kind, d.Times = "extra", -t.n
+		}
+		m.differ(d)
+	}
+}
+
+// values are cells for people.
+func (t *expected) values(row []byte) (all []Value) {
+	for _, c := range cells(row) {
+		all = append(all, Value{t.columns[c.column], textOf(c.value)})
+	}
+	return all
+}
+
+func textOf(b []byte) *string {
+	if b == nil {
+		return nil
+	}
+	text := string(b)
+	return &text
+}
