@@ -71,7 +71,7 @@ func Check(ctx context.Context, conn *pgx.Conn, o Options) ([]Finding, error) {
 	}
 	checks := []func(context.Context, pgx.Tx, target) ([]Finding, error){checkServer, checkRole}
 	if t.Role == RoleWriter {
-		checks = append(checks, checkPublication, checkSlot, checkTables, checkRelations, checkDump)
+		checks = append(checks, checkPublication, checkSlot, checkTables, checkSchema, checkRelations, checkDump)
 	} else {
 		checks = append(checks, checkFollower, checkRelations)
 	}

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -97,4 +98,47 @@ func TestAssessSlot(t *testing.T) {
 	if got := brief(assessSlot(ready, nil)); got != "fatal slot-missing" {
 		t.Errorf("no slot: got %q, want fatal slot-missing", got)
 	}
+}
+
+func TestAssessWatch(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		stage Stage
+		facts watchFacts
+		want  []string
+	}{
+		{"all well", StageReady, watchFacts{watched: true}, nil},
+		{"before init, as a superuser", "", watchFacts{superuser: true}, nil},
+		{"before init", "", watchFacts{}, []string{"schema-changes"}},
+		{"after an init without superuser", StageReady, watchFacts{}, []string{"schema-changes"}},
+		{"set up by an older pgbridge", StageReady, watchFacts{superuser: true}, []string{"schema-changes"}},
+		{"switched off", StageReady, watchFacts{watched: true, off: true}, []string{"event-triggers-off"}},
+		{"others come first", StageReady, watchFacts{watched: true, before: []string{"audit"}}, []string{"event-triggers-first"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			found := assessWatch(target{Options: Options{Role: RoleWriter}, stage: tt.stage}, tt.facts)
+			wantIDs(t, found, Warning, tt.want...)
+		})
+	}
+}
+
+func TestCheckSchema(t *testing.T) {
+	_, conn, _ := watched(t, ScopeAll)
+	wantWatch := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, id := range ids(check(t, conn, Options{}), Warning) {
+			if id == "schema-changes" || id == "event-triggers-first" {
+				got = append(got, id)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	wantWatch()
+	mustExec(t, conn, "CREATE FUNCTION public.e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION public.e()")
+	wantWatch("event-triggers-first")
+	mustExec(t, conn, "ALTER EVENT TRIGGER pgbridge_rewrite DISABLE")
+	wantWatch("schema-changes", "event-triggers-first")
 }

@@ -33,7 +33,7 @@ var relationChecks = []relationCheck{
 		query: relationName + `WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND ` + userSchema + ` AND NOT (` + notOfExtension + `)`,
 	},
 	{
-		id: "materialized-views", severity: Info, problem: "the definitions are published, not the rows", fix: "REFRESH MATERIALIZED VIEW on each database",
+		id: "materialized-views", severity: Info, problem: "the definitions are published, not the rows: a REFRESH here makes them on each database, from its tables",
 		query: relationName + `WHERE c.relkind = 'm' AND ` + userSchema + ` AND ` + notOfExtension,
 	},
 	{
@@ -61,7 +61,20 @@ var relationChecks = []relationCheck{
 	{
 		id: "event-triggers", severity: Info, problem: "event triggers are not published", fix: "make them on each database",
 		query: `SELECT quote_ident(e.evtname) FROM pg_catalog.pg_event_trigger e
-			WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass AND d.objid = e.oid AND d.deptype = 'e')`,
+			WHERE e.evtname !~ '^pgbridge_' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+				WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass AND d.objid = e.oid AND d.deptype = 'e')`,
+	},
+	{
+		id: "rights", severity: Info, problem: "owners and rights are not published: everything belongs to the role that applies", fix: "GRANT on each database",
+		query: relationName + `WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND (c.relacl IS NOT NULL OR c.relowner <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)) AND ` + userSchema + ` AND ` + notOfExtension,
+	},
+	{
+		id: "security-labels", severity: Info, problem: "security labels are not published", fix: "SECURITY LABEL on each database",
+		query: `SELECT DISTINCT 'labels of ' || quote_ident(provider) FROM pg_catalog.pg_seclabels`,
+	},
+	{
+		id: "replicated-from-elsewhere", severity: Info, problem: "subscriptions are not published", fix: "make them on each database, or none",
+		query: `SELECT quote_ident(subname) FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`,
 	},
 }
 
