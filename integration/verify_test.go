@@ -89,7 +89,8 @@ func TestVerifyAndRepair(t *testing.T) {
 	url, _ := startNode(t, nodeDir)
 	writer, id := board(t, "dir://"+one, url)
 	running := writer.start(t, "run")
-	for n := range 30 {
+	for n := range 12 {
+		inArchives(t, writer) // so that each is a record of its own
 		writer.db.Exec(t, fmt.Sprintf(`INSERT INTO post SELECT n, repeat('text ', 100) FROM generate_series(%d, %d) n; UPDATE post SET title = 'x' WHERE id = %[1]d`, 1000+100*n, 1099+100*n))
 	}
 	inArchives(t, writer)
@@ -106,8 +107,8 @@ func TestVerifyAndRepair(t *testing.T) {
 		return nil
 	})
 	clean = verify(t, reader, 0, "--db-id", id)
-	if clean.Complete.Seq < 30 || clean.Checkpoints != 1 || clean.Chunks < 3 {
-		t.Errorf("clean: got %+v, want 30 records or more, a checkpoint and its chunks", clean)
+	if clean.Complete.Seq < 12 || clean.Checkpoints != 1 || clean.Chunks < 3 {
+		t.Errorf("clean: got %+v, want 12 records or more, a checkpoint and its chunks", clean)
 	}
 	running.stop(t)
 
@@ -221,7 +222,7 @@ func TestVerifyDatabase(t *testing.T) {
 	eventually(t, "join", func() error { return peer.tryJoin(t, id) })
 	following := peer.start(t, "run")
 	change := func() {
-		source.Exec(t, `UPDATE item SET id = id + 1000 WHERE id % 50 = 0; UPDATE item SET name = 'moved' WHERE id > 1000;
+		source.Exec(t, `UPDATE item SET id = id + 1000 WHERE id % 50 = 0 AND id < 1000 AND id + 1000 NOT IN (SELECT id FROM item); UPDATE item SET name = 'moved' WHERE id > 1000;
 			DELETE FROM item WHERE id % 7 = 1; INSERT INTO item VALUES (5000 + (SELECT count(*) FROM item), E'tab\tand\nline', NULL);
 			UPDATE loose SET n = coalesce(n, 0) + 1; DELETE FROM loose WHERE ctid IN (SELECT ctid FROM loose WHERE note = 'same' LIMIT 1); INSERT INTO loose VALUES ('same', 9);
 			UPDATE part SET at = 19 - at WHERE id % 9 = 0; TRUNCATE counted; INSERT INTO counted (v) SELECT n FROM generate_series(1, 20) n`)
@@ -229,7 +230,7 @@ func TestVerifyDatabase(t *testing.T) {
 	checkEqual := func(name string, s *site, checkpoint bool) {
 		t.Helper()
 		c := compareDatabase(t, s, 0)
-		if c.Found != 0 || c.Rows < 400 || checkpoint != (c.Checkpoint > 0) {
+		if c.Found != 0 || c.Rows < 300 || checkpoint != (c.Checkpoint > 0) {
 			t.Errorf("%s: got %+v, want no differences, all rows, from a checkpoint: %v", name, c, checkpoint)
 		}
 	}
