@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -315,5 +316,91 @@ func TestScanTable(t *testing.T) {
 	db.Exec(t, `UPDATE parted SET note = 'other' WHERE id = 3; DELETE FROM keyless WHERE v IS NULL; INSERT INTO keyless VALUES ('a')`)
 	if got, want := fmt.Sprint(checkpoint.Differences(m.State, scan())), "[public.keyless public.parted]"; got != want {
 		t.Errorf("two tables have changed: got %s, want %s", got, want)
+	}
+}
+
+// Tables that hold the same share their chunks, and no number is given twice.
+func TestCreateSharesChunks(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `DO $$ BEGIN
+			FOR i IN 1..30 LOOP
+				EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, v text); INSERT INTO t%1$s SELECT i, ''same'' FROM generate_series(1, 100) i', i);
+			END LOOP;
+		END $$`)
+	o := newOrigin(t, db)
+	o.maker.Jobs = 4
+	r := o.create(t)
+	if puts, _ := o.folder.puts(); r.Chunks != 32 || r.Fresh != 3 || puts != 3 {
+		t.Errorf("got %d chunks, %d of them sent in %d puts, want 32, 3 and 3: the rows and both parts of the schema", r.Chunks, r.Fresh, puts)
+	}
+	o.rows(t, o.manifest(t, r))
+}
+
+// The schema is altered, and tables are rewritten and emptied, all the while. Each
+// checkpoint holds definitions and rows of one moment.
+func TestCreateWhileTheSchemaChanges(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `CREATE TABLE steady (id int PRIMARY KEY); INSERT INTO steady SELECT generate_series(1, 1000);
+		CREATE TABLE restless (id int PRIMARY KEY, v text); INSERT INTO restless SELECT i, 'x' FROM generate_series(1, 1000) i`)
+	o := newOrigin(t, db)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	conn := db.Connect(t)
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			for _, statement := range []string{
+				fmt.Sprintf("ALTER TABLE restless ADD c%d int DEFAULT %[1]d", i),
+				"ALTER TABLE restless ALTER v TYPE varchar USING v || 'x'",
+				"BEGIN; TRUNCATE restless; INSERT INTO restless SELECT i, 'again' FROM generate_series(1, 1000) i; COMMIT",
+				fmt.Sprintf("ALTER TABLE restless DROP c%d", i), "ALTER TABLE restless ALTER v TYPE text",
+			} {
+				select {
+				case <-stop:
+					return
+				case <-time.After(700 * time.Millisecond):
+				}
+				if _, err := conn.Exec(t.Context(), statement); err != nil {
+					t.Errorf("%s: %v", statement, err)
+					return
+				}
+			}
+		}
+	}()
+	var made []checkpoint.Result
+	for range 20 {
+		r, err := o.maker.Create(t.Context())
+		if err == nil {
+			made = append(made, r)
+		} else if !strings.Contains(err.Error(), "try again when that is over") {
+			t.Error(err)
+		}
+		if len(made) == 3 {
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+	if len(made) == 0 {
+		t.Fatal("no checkpoint was made")
+	}
+	for _, r := range made {
+		m := o.manifest(t, r)
+		rows := o.rows(t, m)
+		if got := len(rows["public.restless"]); got != 1000 {
+			t.Errorf("checkpoint %d: got %d rows, want 1000: a table that was rewritten looks empty", r.Number, got)
+		}
+		for i, f := range m.Files {
+			if len(f.Columns) != len(m.Tables[i].Columns) || strings.Count(rows[f.Table.String()][0], "\t")+1 != len(f.Columns) {
+				t.Errorf("checkpoint %d, %s: columns %s, of %v, do not fit %q", r.Number, f.Table, f.Columns, m.Tables[i].Columns, rows[f.Table.String()][0])
+			}
+		}
+		_, pre := o.read(t, archive.TypeChunk, m.PreData[0].Seq, m.PreData[0].Digest)
+		for _, c := range m.Tables[0].Columns {
+			if !strings.Contains(string(pre), "\n    "+c.Name+" "+c.Type) {
+				t.Errorf("checkpoint %d: the schema has no column %s %s:\n%s", r.Number, c.Name, c.Type, pre)
+			}
+		}
 	}
 }

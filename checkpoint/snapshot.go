@@ -35,7 +35,7 @@ var errChanged = errors.New("the schema was changed, or a table was locked, whil
 
 const (
 	takeAttempts = 5
-	takePause    = 2 * time.Second
+	takePause    = time.Second
 	// lockTimeout is below the server's deadlock_timeout: whoever wants a stronger
 	// lock, on which others wait, is never made to fail because of a checkpoint.
 	lockTimeout = "800ms"

@@ -19,9 +19,10 @@ type store struct {
 	key      archive.Key
 	wallet   archive.Wallet
 	deliver  deliver
-	header   archive.Header // of a chunk, but for its number
-	places   []string       // names of the archives
-	mu       sync.Mutex     // of what follows
+	header   archive.Header                  // of a chunk, but for its number
+	places   []string                        // names of the archives
+	mu       sync.Mutex                      // of what follows
+	under    map[action.Digest]chan struct{} // contents on their way; closed when they are there
 	conn     *pgx.Conn
 	last     uint64 // number that was given away
 	chunks   int    // kept so far, found or sent
@@ -33,7 +34,7 @@ type store struct {
 
 func (m *Maker) newStore(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) (*store, error) {
 	st := &store{
-		key: m.Key, wallet: m.wallet(), conn: conn, places: m.places(),
+		key: m.Key, wallet: m.wallet(), conn: conn, places: m.places(), under: map[action.Digest]chan struct{}{},
 		deliver: deliver{to: m.Archives, log: m.logger()},
 		header: archive.Header{
 			Type: archive.TypeChunk, DB: d.ID, Epoch: s.head.Epoch, Prev: d.ID, From: s.position.LSN, To: s.position.LSN,
@@ -51,6 +52,11 @@ func (m *Maker) newStore(ctx context.Context, conn *pgx.Conn, d sql.Database, s 
 // concurrently.
 func (s *store) keep(ctx context.Context, text []byte, rows int64) (Chunk, error) {
 	content := action.Digest(sha256.Sum256(text))
+	done, err := s.claim(ctx, content)
+	if err != nil {
+		return Chunk{}, err
+	}
+	defer done()
 	chunk, found, err := s.find(ctx, content)
 	if err != nil {
 		return Chunk{}, err
@@ -70,6 +76,32 @@ func (s *store) keep(ctx context.Context, text []byte, rows int64) (Chunk, error
 		s.newBytes += chunk.Bytes
 	}
 	return chunk, nil
+}
+
+// claim makes content one goroutine's, until it calls done: two tables may hold the
+// same.
+func (s *store) claim(ctx context.Context, content action.Digest) (done func(), err error) {
+	mine := make(chan struct{})
+	for {
+		s.mu.Lock()
+		other := s.under[content]
+		if other == nil {
+			s.under[content] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				delete(s.under, content)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // keepText is keep for a text of any length that is not rows.
