@@ -54,6 +54,7 @@ type builder struct {
 	renamed     bool           // definitions have changed since the last batch
 	forged      int64          // as in batch
 	changes     []change       // as in batch
+	script      []string       // the statements of what a client sent as one, and marks are of
 	renames     [][2]string    // of schemas, before and after, for the decoder
 	rewritten   *action.Shape  // inserts into the table that tx has cleared
 }
@@ -62,7 +63,7 @@ type builder struct {
 // a transaction that was cut.
 func (b *builder) begin(tx action.Tx, done bool, part Part) { //nolint:revive // done is a fact, not a mode
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
-	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints, b.rewritten = 1, 0, false, nil, nil, nil
+	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints, b.rewritten, b.script = 1, 0, false, nil, nil, nil, nil
 	if part.LSN == tx.LSN && part.Parts > 0 {
 		b.skip, b.tx.Part, b.tx.Clock = part.Rows, part.Parts+1, b.clock
 	}

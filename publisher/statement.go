@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -13,8 +14,8 @@ import (
 type statement struct {
 	// Statement is the statement where N is 0. Else it is what a client sent as
 	// one string, the N-th statement of which that fires event triggers, with the
-	// command tag Tag, is meant.
-	Statement string          `json:"statement"`
+	// command tag Tag, is meant. Nil: the string is that of the mark before.
+	Statement *string         `json:"statement"`
 	In        string          `json:"in"` // what the string is: a client's if empty, the "text" that a function ran, or the "body" of one in SQL
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
@@ -24,20 +25,33 @@ type statement struct {
 // change is a statement as the stream has it.
 type change struct{ statement, settings string }
 
-// resolve returns what peers are to run; ok is false where that is nothing.
-func (s *statement) resolve() (c change, ok bool, err error) {
-	one := s.Statement
+// one returns the statement that is meant. script is the string that a client
+// sent last, split; one that comes with s takes its place.
+func (s *statement) one(script *[]string) (one string, err error) {
+	sent := s.N > 0 && s.In == ""
 	switch {
+	case sent && s.Statement != nil:
+		if *script, err = sql.SplitStatements(*s.Statement); err != nil {
+			return "", fmt.Errorf("%w: %w", sql.ErrStatement, err)
+		}
+		return sql.FiredOf(*script, s.N, s.Tag)
+	case sent:
+		return sql.FiredOf(*script, s.N, s.Tag)
+	case s.Statement == nil:
+		return "", errors.New("it has no text")
 	case s.N == 0:
-	case s.In == "":
-		one, err = sql.Fired(s.Statement, s.N, s.Tag)
+		return *s.Statement, nil
 	case s.In == "text":
-		one, err = sql.FiredInside(s.Statement, s.N, s.Tag)
+		return sql.FiredInside(*s.Statement, s.N, s.Tag)
 	case s.In == "body":
-		one, err = sql.StatementOf(s.Statement, s.N, s.Tag)
-	default:
-		err = fmt.Errorf("of a newer pgbridge: it is in a %s", s.In)
+		return sql.StatementOf(*s.Statement, s.N, s.Tag)
 	}
+	return "", fmt.Errorf("of a newer pgbridge: it is in a %s", s.In)
+}
+
+// resolve returns what peers are to run; ok is false where that is nothing.
+func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
+	one, err := s.one(script)
 	if err != nil {
 		return change{}, false, err
 	}
@@ -78,7 +92,7 @@ func (b *builder) readSchema(payload []byte) (c change, ok bool, err error) {
 	if err := json.Unmarshal(payload, &s); err != nil {
 		return change{}, false, fmt.Errorf("mark of a statement: %w", err)
 	}
-	if c, ok, err = s.resolve(); err != nil {
+	if c, ok, err = s.resolve(&b.script); err != nil {
 		return change{}, false, fmt.Errorf("mark of a statement: %w", err)
 	}
 	if from, to, ok := sql.RenamedSchema(c.statement); ok {

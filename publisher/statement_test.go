@@ -15,6 +15,11 @@ var schemaMarks = map[string]string{
 	"end":          endCall,
 	"one":          `s{"statement":"CREATE TABLE a (\"x\" int)","n":0,"tag":"CREATE TABLE","settings":{"search_path": "app, public"}}`,
 	"second":       `s{"statement":"CREATE TABLE a (); SELECT 1; CREATE INDEX CONCURRENTLY i ON a (b)","n":2,"tag":"CREATE INDEX","settings":{}}`,
+	"first":        `s{"statement":"CREATE TABLE a (); CREATE TABLE b ()","n":1,"tag":"CREATE TABLE","settings":{}}`,
+	"same":         `s{"statement":null,"n":2,"tag":"CREATE TABLE","settings":{}}`,
+	"inside":       `s{"statement":"CREATE TABLE c (); DROP TABLE c","in":"text","n":4,"tag":"DROP TABLE","settings":{}}`,
+	"body":         `s{"statement":"SELECT 1; CREATE TABLE d ()","in":"body","n":2,"tag":"CREATE TABLE","settings":{}}`,
+	"elsewhere":    `s{"statement":"CREATE TABLE d ()","in":"dream","n":1,"tag":"CREATE TABLE","settings":{}}`,
 	"grant":        `s{"statement":"GRANT SELECT ON a TO joe","n":1,"tag":"GRANT","settings":{}}`,
 	"nothing_like": `s{"statement":"CREATE TABLE a (); CREATE TABLE b ()","n":1,"tag":"CREATE INDEX","settings":{}}`,
 	"clear":        `w["app.post",["id","text"]]`,
@@ -32,6 +37,10 @@ func TestSchemaChanges(t *testing.T) {
 	for _, test := range []struct{ name, script, want string }{
 		{"at its place", "row one row", onePost + "," + createA + "," + onePost},
 		{"one of several", "second", `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE INDEX i ON a (b)","{}"]]}`},
+		{
+			"of the same string, and of functions", "first inside body same",
+			`{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE TABLE a ()","{}"],["DROP TABLE c","{}"],["CREATE TABLE d ()","{}"],["CREATE TABLE b ()","{}"]]}`,
+		},
 		{"rights stay at home", "row grant row", `{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`},
 		{"a rewrite", "one clear rows row", createA + "," + cleared + "," + onePost},
 		{
@@ -46,7 +55,7 @@ func TestSchemaChanges(t *testing.T) {
 			if want := test.want + "]}\n"; actions != want {
 				t.Errorf("got\n%swant\n%s", actions, want)
 			}
-			if len(out.changes) != strings.Count(test.want, "pgbridge.schema") || out.restart != (len(out.changes) > 0) {
+			if len(out.changes) != strings.Count(test.want, `TABLE `)+strings.Count(test.want, "INDEX ") || out.restart != (len(out.changes) > 0) {
 				t.Errorf("got %d changes, sequences are published again: %v, for\n%s", len(out.changes), out.restart, out.body)
 			}
 			if r := action.NewReader(out.body); !r.Tx() || r.Tx() || r.Err() != nil {
@@ -72,7 +81,7 @@ func TestSchemaChangesAfterARestart(t *testing.T) {
 }
 
 func TestSchemaMarksThatAreWrong(t *testing.T) {
-	for word, want := range map[string]error{"nothing_like": sql.ErrStatement, "rows": nil, "clear narrow": nil} {
+	for word, want := range map[string]error{"nothing_like": sql.ErrStatement, "same": sql.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}}
 		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, Part{})
 		var err error

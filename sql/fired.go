@@ -19,6 +19,11 @@ func Fired(text string, n int, tag string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrStatement, err)
 	}
+	return FiredOf(all, n, tag)
+}
+
+// FiredOf is Fired for a query string that was split before.
+func FiredOf(all []string, n int, tag string) (string, error) {
 	left := n
 	for _, s := range all {
 		got := Tag(s)

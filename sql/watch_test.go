@@ -41,35 +41,41 @@ func watched(t *testing.T, scope Scope, tables ...action.Name) (*pgtest.DB, *pgx
 // given, with its search_path if that is not public alone.
 func (w *tape) changes(t *testing.T) (all []string) {
 	t.Helper()
+	var script string
 	for _, text := range slices.Concat(w.read(t)...) {
 		kind, payload, _ := strings.Cut(text, " ")
 		if kind == "s" {
-			text = statementOfMark(t, payload)
+			text = statementOfMark(t, payload, &script)
 		}
 		all = append(all, text)
 	}
 	return all
 }
 
-func statementOfMark(t *testing.T, payload string) string {
+func statementOfMark(t *testing.T, payload string, script *string) string {
 	t.Helper()
 	var mark struct {
-		Statement, In, Tag string
-		N                  int
-		Settings           map[string]string
+		Statement *string
+		In, Tag   string
+		N         int
+		Settings  map[string]string
 	}
 	if err := json.Unmarshal([]byte(payload), &mark); err != nil {
 		t.Fatalf("mark %s: %v", payload, err)
 	}
-	one, err := mark.Statement, error(nil)
+	if mark.Statement == nil {
+		mark.Statement = script
+	}
+	one, err := *mark.Statement, error(nil)
 	switch {
 	case mark.N == 0:
 	case mark.In == "text":
-		one, err = FiredInside(mark.Statement, mark.N, mark.Tag)
+		one, err = FiredInside(*mark.Statement, mark.N, mark.Tag)
 	case mark.In == "body":
-		one, err = StatementOf(mark.Statement, mark.N, mark.Tag)
+		one, err = StatementOf(*mark.Statement, mark.N, mark.Tag)
 	default:
-		one, err = Fired(mark.Statement, mark.N, mark.Tag)
+		*script = *mark.Statement
+		one, err = Fired(*mark.Statement, mark.N, mark.Tag)
 	}
 	if err != nil {
 		t.Errorf("mark %s: %v", payload, err)
@@ -170,6 +176,24 @@ func TestSchemaMarks(t *testing.T) {
 			send(t, db, "postgres", tt.send...)
 			wantChanges(t, w.changes(t), tt.want...)
 		})
+	}
+}
+
+// A long script is in the WAL once, not with each of its statements.
+func TestSchemaMarksOfALongScript(t *testing.T) {
+	db, _, w := watched(t, ScopeAll)
+	var script strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&script, "CREATE TABLE %q (x int PRIMARY KEY);\n", fmt.Sprint(strings.Repeat("t", 50), i))
+	}
+	send(t, db, "postgres", script.String())
+	bytes, texts := 0, 0
+	for _, text := range slices.Concat(w.read(t)...) {
+		bytes += len(text)
+		texts += strings.Count(text, "CREATE TABLE \\\"ttt")
+	}
+	if texts != 200 || bytes > 10*script.Len() {
+		t.Errorf("got %d statements in %d bytes, want 200 in a few times %d", texts, bytes, script.Len())
 	}
 }
 

@@ -8,6 +8,7 @@
 --     REVOKE, REINDEX, SECURITY LABEL, ALTER DEFAULT PRIVILEGES, ALTER LARGE OBJECT, and nothing on
 --     publications, subscriptions, user mappings and event triggers. DO, CALL and SELECT count not: what they
 --     run comes with n = 0. A statement that failed ends its string; one that was rolled back later counts.
+--     The string is in the first of its marks in a transaction only, null in the others: it may be a long script.
 --     With "in":"text" the string is what a function ran (EXECUTE); it may have run several times, and the count
 --     goes on: meant is number (n-1) mod k + 1 of k. With "in":"body" it is the body of a function in SQL,
 --     and all its statements count.
@@ -122,8 +123,17 @@ $$;
 
 -- Place is NULL, text or body; path is the search_path of whoever ran it.
 CREATE FUNCTION pgbridge.mark_statement(statement text, place text, n bigint, tag text, path json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    once text;
 BEGIN
-    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,"settings":%s}', to_json(statement), '"in":' || to_json(place) || ',', n,
+    IF n > 0 AND place IS NULL THEN -- known until this transaction, or a part of it, is rolled back: as is the mark
+        SELECT md5(concat('once', s.secret, pg_current_xact_id(), statement_timestamp())) INTO once FROM pgbridge.secret AS s;
+        IF current_setting('pgbridge.once', true) = once THEN
+            statement := NULL;
+        END IF;
+        PERFORM set_config('pgbridge.once', once, true);
+    END IF;
+    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,"settings":%s}', coalesce(to_json(statement)::text, 'null'), '"in":' || to_json(place) || ',', n,
         to_json(tag), pgbridge.settings(path)));
 END $$;
 
