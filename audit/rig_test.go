@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
 // writer makes the chain of a database with one table, by hand.
 type writer struct {
-	t      *testing.T
+	t      testing.TB
 	key    archive.Key
 	db     action.Digest
 	header archive.Header // of the latest record
@@ -28,7 +28,7 @@ type writer struct {
 
 var post = action.Name{Schema: "public", Name: "post"}
 
-func newWriter(t *testing.T) *writer {
+func newWriter(t testing.TB) *writer {
 	t.Helper()
 	w := &writer{t: t, key: archive.KeyFromSeed(sha256.Sum256([]byte("writer"))), clock: 1_700_000_000_000_000}
 	g := sql.NewGenesis("board", w.key.Writer(), sql.Server{Text: "15"}, []sql.Table{{
@@ -132,7 +132,7 @@ func update(id, title string) line {
 func remove(id string) line { return row(action.Delete, []string{"id"}, nil, id) }
 
 // folder is an archive with these items.
-func folder(t *testing.T, items ...archive.Item) Archive {
+func folder(t testing.TB, items ...archive.Item) Archive {
 	t.Helper()
 	f := &archive.Folder{Dir: t.TempDir()}
 	a := Archive{Finder: f, Putter: f}
