@@ -3,10 +3,12 @@ package publisher
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
@@ -189,26 +191,42 @@ const sequencesQuery = `SELECT schemaname, sequencename, CASE
 // moved returns the sequences whose value is not the one published last, and
 // takes the new ones as published.
 func (f floors) moved(ctx context.Context, conn *pgx.Conn) ([][2]string, error) {
-	rows, err := conn.Query(ctx, sequencesQuery)
+	all, err := readSequences(ctx, conn)
+	for n := 0; n < 20 && isDropped(err); n++ { // while they were read
+		all, err = readSequences(ctx, conn)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
 	var moved [][2]string
+	for _, s := range all {
+		if f[s[0]] != s[1] {
+			moved = append(moved, s)
+			f[s[0]] = s[1]
+		}
+	}
+	return moved, nil
+}
+
+// readSequences returns the names and the values of those that have one.
+func readSequences(ctx context.Context, conn *pgx.Conn) (all [][2]string, err error) {
+	rows, err := conn.Query(ctx, sequencesQuery)
+	if err != nil {
+		return nil, err
+	}
 	var name action.Name
 	var value *int64
 	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &value}, func() error {
-		if value == nil {
-			return nil
-		}
-		sequence, text := name.String(), strconv.FormatInt(*value, 10)
-		if f[sequence] != text {
-			moved = append(moved, [2]string{sequence, text})
-			f[sequence] = text
+		if value != nil {
+			all = append(all, [2]string{name.String(), strconv.FormatInt(*value, 10)})
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read sequences: %w", err)
-	}
-	return moved, nil
+	return all, err
+}
+
+// isDropped tells whether what a query read was dropped at that moment.
+func isDropped(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "XX000" || pgErr.Code == "42P01" || pgErr.Code == "3F000")
 }
