@@ -145,3 +145,25 @@ func TestLogAsked(t *testing.T) {
 		}
 	}
 }
+
+// A statement is shown whole, on one line; its settings are for programs.
+func TestLogSchema(t *testing.T) {
+	var b action.Body
+	b.Begin(action.Tx{LSN: 16, XID: 7, At: clock.UnixMicro(), Clock: action.Clock{Micros: clock.UnixMicro()}})
+	b.Row(action.NewSchema(), row("ALTER TABLE app.t\n  ADD a text DEFAULT '\a'", `{"search_path":"app"}`))
+	b.Truncate(action.NewClear(action.Name{Schema: "app", Name: "t"}))
+	b.End()
+	e := &applier.Entry{Text: b.Bytes()}
+	e.Header = archive.Header{Writer: action.Writer{0xab}, Epoch: 1, Seq: 42}
+	got, _ := listEntry(t, e, &wanted{}, false)
+	const at = "2026-11-20 10:00:00.123456Z 1:42 0/10 "
+	if want := []string{at + `pgbridge.schema ALTER TABLE app.t ADD a text DEFAULT ''\a''`, at + "app.t.clear"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	got, _ = listEntry(t, e, &wanted{}, true)
+	for i, want := range []string{`"action":"pgbridge.schema","params":{"statement":"ALTER TABLE app.t\n  ADD a text DEFAULT '\u0007'","settings":"{\"search_path\":\"app\"}"}}`, `"action":"app.t.clear","table":"app.t"}`} {
+		if i >= len(got) || !strings.HasSuffix(got[i], want) {
+			t.Errorf("JSON %d: got %q, want it to end in %s", i, got, want)
+		}
+	}
+}

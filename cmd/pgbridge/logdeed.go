@@ -46,9 +46,9 @@ func deeds(r *action.Reader, do func(*deed) bool) {
 	}
 }
 
-// each calls do for the rows of the reader's action, or for its truncate.
+// each calls do for the rows of the reader's action, or for its truncate or clear.
 func each(r *action.Reader, do func(*deed) bool) bool {
-	if r.Shape().Op == action.Truncate {
+	if op := r.Shape().Op; op == action.Truncate || op == action.Clear {
 		return do(&deed{shape: r.Shape()})
 	}
 	for r.Row() {

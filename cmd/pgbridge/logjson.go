@@ -63,7 +63,7 @@ func (l *line) appendDeed(b []byte, d *deed) []byte {
 	if s.Op == action.Update || s.Op == action.Delete {
 		b = appendObject(append(b, `,"key":`...), n.quoted[:keys], d.values[:keys])
 	}
-	if s.Op != action.Truncate && s.Op != action.Delete {
+	if s.Op != action.Truncate && s.Op != action.Clear && s.Op != action.Delete {
 		name := `,"params":`
 		if mapped(s) {
 			name = `,"set":`

@@ -42,6 +42,8 @@ const (
 	jsonTime = "2006-01-02T15:04:05.000000Z"
 	// textWidth is how many characters of a value the text shows.
 	textWidth = 60
+	// statementWidth is how many bytes of a statement it shows.
+	statementWidth = 300
 )
 
 func (l *line) labels(s *action.Shape) *labels {
@@ -121,8 +123,11 @@ func (l *line) appendRow(b []byte, s *action.Shape, n *labels, values []action.V
 	if s.Cascade {
 		b = append(b, " cascade"...)
 	}
-	if s.Op == action.Truncate {
+	switch s.Op {
+	case action.Truncate, action.Clear:
 		return b
+	case action.Schema:
+		return l.appendStatement(append(b, ' '), values[0])
 	}
 	keys := len(s.Key)
 	for i, v := range values {
@@ -136,6 +141,23 @@ func (l *line) appendRow(b []byte, s *action.Shape, n *labels, values []action.V
 		if now := slices.Index(n.set, i); i < keys && now >= 0 && !same(v, values[keys+now]) {
 			b = append(b, "->"...)
 			b = l.appendValue(b, values[keys+now])
+		}
+	}
+	return b
+}
+
+// appendStatement writes a statement on one line, longer than a value.
+func (l *line) appendStatement(b []byte, v action.Value) []byte {
+	l.text = v.AppendText(l.text[:0])
+	words := strings.Join(strings.Fields(string(l.text)), " ")
+	if len(words) > statementWidth {
+		words = strings.ToValidUTF8(words[:statementWidth], "") + "…"
+	}
+	for _, r := range words {
+		if strconv.IsPrint(r) {
+			b = utf8.AppendRune(b, r)
+		} else {
+			b = strconv.AppendQuoteRune(b, r)
 		}
 	}
 	return b
