@@ -115,6 +115,9 @@ type folded struct {
 	emptied bool              // it was truncated or rewritten: every row counts
 	rows    map[string]*twice // by key
 	loose   map[string]*count // by whole row, of a table without a key
+	// moves are changes of keys before the first moment: what a row was under
+	// another key is needed where a change does not say all of it.
+	moves []move
 }
 
 // twice is a row at both moments; nil: it is not there.
@@ -138,6 +141,7 @@ func newFold(d *Diff) *fold {
 func (f *fold) again() {
 	f.learned, f.from, f.to, f.statements = false, nil, nil, nil
 	for _, t := range f.tables {
+		t.moves = nil
 		t.rows, t.loose, t.emptied = map[string]*twice{}, map[string]*count{}, false
 	}
 }
@@ -155,6 +159,26 @@ func (f *fold) table(s *action.Shape) *folded {
 		}
 	}
 	return t
+}
+
+// moved notes a change of a key.
+func (t *folded) moved(c *change) {
+	if c.shape.Op != action.Update || !slices.ContainsFunc(t.key, func(k string) bool { return slices.Contains(c.shape.Set, k) }) {
+		return
+	}
+	old := c.old()
+	t.moves = append(t.moves, move{old: old.key(t.key), new: old.over(c.set()).key(t.key)})
+}
+
+// earlier are the keys that rows which count had before.
+func (t *folded) earlier() map[string]bool {
+	keys := map[string]bool{}
+	for _, m := range slices.Backward(t.moves) {
+		if keys[m.new] || t.rows[m.new] != nil {
+			keys[m.old] = true
+		}
+	}
+	return keys
 }
 
 // wanted tells whether the table is asked for.
@@ -185,7 +209,7 @@ func (f *fold) read(ctx context.Context) error {
 	do := func(c *change) error {
 		if !inside {
 			if c.shape.Op == action.Update || c.shape.Op == action.Delete {
-				f.table(c.shape)
+				f.table(c.shape).moved(c)
 			}
 			return nil
 		}
@@ -300,7 +324,7 @@ func (f *fold) before(ctx context.Context) error {
 			return nil
 		}
 		if state[c.shape.Table] == nil {
-			state[c.shape.Table] = &past{folded: t, rows: map[string]image{}, loose: map[string]*count{}}
+			state[c.shape.Table] = &past{folded: t, rows: map[string]image{}, loose: map[string]*count{}, keys: t.earlier()}
 		}
 		state[c.shape.Table].change(c)
 		return nil
@@ -316,7 +340,7 @@ type past struct {
 	*folded
 	rows  map[string]image
 	loose map[string]*count
-	moved map[string]bool // keys that lead to one that counts
+	keys  map[string]bool // that rows which count had before
 }
 
 func (p *past) change(c *change) {
@@ -345,11 +369,9 @@ func (p *past) change(c *change) {
 	}
 }
 
-// keep keeps a row that counts. A row that gets its key later counts as well, but
-// not what it was under another key and is not written again: its large values
-// are then not known.
+// keep keeps a row that counts, or will.
 func (p *past) keep(key string, row image) {
-	if p.emptied || p.folded.rows[key] != nil {
+	if p.emptied || p.folded.rows[key] != nil || p.keys[key] {
 		p.rows[key] = row
 	}
 }
@@ -371,7 +393,10 @@ func (p *past) changeLoose(op action.Op, old, set image) {
 // end hands the rows to the net effect.
 func (p *past) end() {
 	for key, row := range p.rows {
-		if p.folded.rows[key] == nil { // of a table that was emptied
+		if p.folded.rows[key] == nil && !p.emptied {
+			continue // what another row was
+		}
+		if p.folded.rows[key] == nil {
 			p.folded.rows[key] = &twice{}
 		}
 		p.folded.rows[key].before = row

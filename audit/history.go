@@ -263,11 +263,12 @@ func (l *life) emptied(c *change) error {
 	return l.emit(e)
 }
 
-// schema tells of a statement that names the table. What is known of the row may
-// be different after it.
+// schema tells of a statement about tables that names this one, while the row is
+// there. What is known of the row may be different after it.
 func (l *life) schema(c *change) error {
 	statement, _ := c.values[0].Text()
-	if !strings.Contains(strings.ToLower(statement), strings.ToLower(l.Table.Name)) {
+	named := strings.Contains(sql.Tag(statement), "TABLE") && strings.Contains(strings.ToLower(statement), strings.ToLower(l.Table.Name))
+	if !named || len(l.rows) == 0 && l.columns != nil {
 		return nil
 	}
 	for key, row := range l.rows {
