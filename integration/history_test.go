@@ -245,7 +245,7 @@ func TestDiffOfRandomMoments(t *testing.T) {
 				args = append(args, "--to", to.at)
 			}
 			if got := diffed(t, reader, args...); !slices.Equal(got, want) {
-				t.Errorf("diff %v: got\n%s\nwant\n%s", args[2:], shorten(got), shorten(want))
+				t.Errorf("diff %v: got\n%s\nwant\n%s", args[2:], briefly(got), briefly(want))
 			}
 		}
 	}
@@ -267,7 +267,7 @@ func TestDiffOfRandomMoments(t *testing.T) {
 	})
 }
 
-func shorten(lines []string) string {
+func briefly(lines []string) string {
 	for i, line := range lines {
 		lines[i] = regexp.MustCompile(`x{20,}|y{20,}`).ReplaceAllString(line, "…")
 	}
