@@ -84,7 +84,7 @@ func (m *loadMeter) report(r checkpoint.LoadReport) {
 		m.draw(r, made)
 	case time.Since(m.last) >= logInterval:
 		m.last = time.Now()
-		m.log.Info("loading", "done", size(r.Done), "of", size(r.Total), "rows", r.Rows, "steps", r.Steps, "of_steps", r.AllSteps)
+		m.log.Info("loading", "done", byteText(r.Done), "of", byteText(r.Total), "rows", r.Rows, "steps", r.Steps, "of_steps", r.AllSteps)
 	}
 }
 

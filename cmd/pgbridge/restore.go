@@ -50,7 +50,8 @@ As of another moment than the last:
 
 A part of it: with --table only the rows of those tables are loaded. All others are
 empty, and foreign keys to them are not made, which is said. Such a database is
-plain: schema pgbridge is dropped in the end, and it cannot follow.
+plain: schema pgbridge is dropped in the end, with the column defaults that use it,
+and it cannot follow.
 
 --dry-run says what would be done: which checkpoint, how much there is to fetch and
 to replay, about how long, and what stands in the way. It writes nothing, and needs
@@ -162,7 +163,10 @@ func parseDBID(id string) (action.Digest, error) {
 }
 
 // run restores, or says what it would do.
-func (r *restoring) run(ctx context.Context) error {
+func (r *restoring) run(ctx context.Context) (err error) {
+	if r.archive, err = r.reader(); err != nil {
+		return err
+	}
 	if !r.dryRun || r.DatabaseURL != "" {
 		conn, err := r.database(ctx)
 		if err != nil {

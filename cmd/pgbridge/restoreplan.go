@@ -24,9 +24,6 @@ const (
 // written. What stands in the way is an error, but of a dry run.
 func (r *restoring) choose(ctx context.Context) error {
 	var err error
-	if r.archive, err = r.reader(); err != nil {
-		return err
-	}
 	if r.record, r.genesis, err = applier.FetchGenesis(ctx, r.archive, r.db); err != nil {
 		return err
 	}
@@ -276,7 +273,7 @@ func (r *restoring) printPlan() error {
 	var b strings.Builder
 	if p.Checkpoint > 0 {
 		fmt.Fprintf(&b, "begin with checkpoint %d of %s: %d chunks, %s to fetch, %s unpacked, %d rows\n",
-			p.Checkpoint, p.At.Format(time.RFC3339), p.Chunks, size(p.Bytes), size(p.Size), p.Rows)
+			p.Checkpoint, p.At.Format(time.RFC3339), p.Chunks, byteText(p.Bytes), byteText(p.Size), p.Rows)
 	} else {
 		fmt.Fprintf(&b, "begin with the genesis: no checkpoint\n")
 	}
@@ -299,15 +296,4 @@ func (r *restoring) printPlan() error {
 		return personError{fmt.Errorf("%d of the findings are fatal: mend them first", fatal)}
 	}
 	return nil
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
 }

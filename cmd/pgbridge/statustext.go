@@ -48,6 +48,8 @@ func (s *status) stageText() string {
 		return "init not finished"
 	case s.Stage == sql.StageCopy:
 		return "copying the initial rows"
+	case s.Stage == sql.StageRestore:
+		return "restore not finished"
 	}
 	return string(s.Stage)
 }
