@@ -34,25 +34,6 @@ func (h *Held) holds(at Position, tx action.Tx) bool {
 // changed after the last checkpoint.
 var ErrSchema = errors.New("the schema was changed since the state that the comparison begins with: make a checkpoint (pgbridge checkpoint create) and compare what is past it, or restore a copy")
 
-// harmless are the statements that leave the rows of tables as they are.
-var harmless = []string{"CREATE TABLE", "CREATE SCHEMA", "COMMENT"}
-
-// leaves tells whether a statement leaves rows and columns as they are.
-func leaves(statement string) bool {
-	tag := sql.Tag(statement)
-	verb, object, _ := strings.Cut(tag, " ")
-	if slices.Contains(harmless, tag) {
-		return true
-	}
-	switch verb {
-	case "CREATE", "ALTER", "DROP", "REFRESH":
-		return slices.Contains([]string{
-			"INDEX", "FUNCTION", "PROCEDURE", "VIEW", "MATERIALIZED VIEW", "TRIGGER", "POLICY", "SEQUENCE", "RULE", "STATISTICS", "AGGREGATE",
-		}, object)
-	}
-	return false
-}
-
 // expecting collects what a database must hold.
 type expecting struct {
 	*Compare

@@ -93,6 +93,8 @@ func TestVerifyAndRepair(t *testing.T) {
 		inArchives(t, writer) // so that each is a record of its own
 		writer.db.Exec(t, fmt.Sprintf(`INSERT INTO post SELECT n, repeat('text ', 100) FROM generate_series(%d, %d) n; UPDATE post SET title = 'x' WHERE id = %[1]d`, 1000+100*n, 1099+100*n))
 	}
+	writer.db.Exec(t, `ALTER TABLE post ADD COLUMN more int DEFAULT 1`)
+	writer.db.Exec(t, `CREATE INDEX ON post (more)`)
 	inArchives(t, writer)
 	writer.pgbridge(t, "checkpoint", "create")
 	writer.db.Exec(t, `INSERT INTO post VALUES (500, 'after the checkpoint')`)
@@ -274,6 +276,9 @@ func TestVerifyDatabase(t *testing.T) {
 	}
 	checkEqual("follower, mended", peer, true)
 
+	source.Exec(t, `CREATE INDEX ON item (name)`)
+	source.Exec(t, `INSERT INTO item VALUES (9998, 'indexed', NULL)`)
+	checkEqual("after an index was made", writer, true)
 	source.Exec(t, `ALTER TABLE item ADD COLUMN more int DEFAULT 7`)
 	source.Exec(t, `INSERT INTO item VALUES (9999, 'new', NULL, 8)`)
 	inArchives(t, writer)
