@@ -13,8 +13,10 @@ import (
 
 // Scan returns the states of tables, by several sessions at once. It is for a
 // database that nobody writes to: each table is seen at a moment of its own.
-// Tables that are not there are not in the answer.
-func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, tables []action.Name) ([]TableState, error) {
+// Tables that are not there are not in the answer. Columns count in the order that
+// tables gives: pg_dump gives children another one, of columns that they inherited
+// late.
+func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, tables []sql.GenesisTable) ([]TableState, error) {
 	conn, err := connect(ctx)
 	if err != nil {
 		return nil, err
@@ -24,7 +26,7 @@ func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(t sql.Table) bool { return !slices.Contains(tables, t.Name) })
+	all = inOrderOf(tables, all)
 	states := make([]TableState, len(all))
 	next := make(chan int, len(all))
 	for i := range all {
@@ -56,17 +58,36 @@ func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 	return states, nil
 }
 
+// inOrderOf returns those of all that are among tables, with their columns in that
+// order; columns that are not there come after.
+func inOrderOf(tables []sql.GenesisTable, all []sql.Table) (wanted []sql.Table) {
+	for _, t := range all {
+		i := slices.IndexFunc(tables, func(g sql.GenesisTable) bool { return g.Name == t.Name })
+		if i < 0 {
+			continue
+		}
+		place := map[string]int{}
+		for n, c := range tables[i].Columns {
+			place[c.Name] = n - len(tables[i].Columns)
+		}
+		t.Columns = slices.Clone(t.Columns)
+		slices.SortStableFunc(t.Columns, func(a, b sql.Column) int { return place[a.Name] - place[b.Name] })
+		wanted = append(wanted, t)
+	}
+	return wanted
+}
+
 // Compare scans the tables that c has (those among only, unless that is nil) and
 // returns a *StateError that names those that differ from what c says.
 func Compare(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, c *Checkpoint, only []action.Name) error {
 	var want []TableState
-	var names []action.Name
+	var tables []sql.GenesisTable
 	for _, s := range c.State {
 		if only == nil || slices.Contains(only, s.Table) {
-			want, names = append(want, s), append(names, s.Table)
+			want, tables = append(want, s), append(tables, c.table(s.Table))
 		}
 	}
-	got, err := Scan(ctx, connect, jobs, names)
+	got, err := Scan(ctx, connect, jobs, tables)
 	if err != nil {
 		return err
 	}
@@ -74,4 +95,13 @@ func Compare(ctx context.Context, connect func(context.Context) (*pgx.Conn, erro
 		return &StateError{c.Number, differ}
 	}
 	return nil
+}
+
+// table is a table as the manifest describes it.
+func (m *Manifest) table(name action.Name) sql.GenesisTable {
+	i := slices.IndexFunc(m.Tables, func(t sql.GenesisTable) bool { return t.Name == name })
+	if i < 0 {
+		return sql.GenesisTable{Name: name}
+	}
+	return m.Tables[i]
 }

@@ -29,13 +29,17 @@ func TestPostgresRegression(t *testing.T) {
 	id := strings.TrimSpace(writer.pgbridge(t, "init", "--name", "regression"))
 	requireAllPublished(t, source)
 	writer.start(t, "run")
+	writer.pgbridge(t, "checkpoint", "create")
 	touchEverything(t, source)
+	writer.pgbridge(t, "checkpoint", "create")
 	published(t, source)
 
 	want := copyByDump(t, source)
-	got := cluster.Database(t)
-	newSite(t, got, node).pgbridge(t, "restore", "--db-id", id)
-	sameDatabase(t, want, got)
+	for _, from := range []string{"none", "1", "2"} {
+		got := cluster.Database(t)
+		newSite(t, got, node).pgbridge(t, "restore", "--db-id", id, "--checkpoint", from)
+		sameDatabase(t, want, got)
+	}
 }
 
 // runRegression runs the regression tests of PostgreSQL against cluster. How
@@ -188,13 +192,19 @@ func touchEverything(t *testing.T, db *pgtest.DB) {
 	}
 }
 
+// ownTriggers are those of pgbridge, which call what is in its schema.
+var ownTriggers = regexp.MustCompile(`(?m)^(CREATE|ALTER) EVENT TRIGGER pgbridge[^;]*;$`)
+
 // copyByDump is what pg_dump and psql make of a database. Columns that children
 // inherited late have another place there, also without pgbridge.
 func copyByDump(t *testing.T, db *pgtest.DB) *pgtest.DB {
 	t.Helper()
 	copied := db.Cluster.Database(t)
 	dump := filepath.Join(t.TempDir(), "dump.sql")
-	db.Run(t, "pg_dump", "--no-acl", "--no-owner", "--exclude-schema=pgbridge", "--no-publications", "--no-subscriptions", "--no-unlogged-table-data", "--file="+dump)
+	text := db.Run(t, "pg_dump", "--no-acl", "--no-owner", "--exclude-schema=pgbridge", "--no-publications", "--no-subscriptions", "--no-unlogged-table-data")
+	if err := os.WriteFile(dump, []byte(ownTriggers.ReplaceAllString(text, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	copied.Run(t, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "--file="+dump)
 	return copied
 }
