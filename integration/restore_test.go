@@ -43,6 +43,9 @@ const shop = `CREATE SCHEMA app;
 	CREATE STATISTICS app.both (dependencies) ON customer, product FROM app.sale;
 	CREATE FUNCTION app.noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.note := coalesce(NEW.note, ''none''); RETURN NEW; END';
 	CREATE TRIGGER noted BEFORE INSERT ON app.sale FOR EACH ROW EXECUTE FUNCTION app.noted();
+	CREATE FUNCTION app.greet(who int, words text) RETURNS void LANGUAGE sql SECURITY DEFINER AS
+		'UPDATE app.customer SET name = words || '' '' || id WHERE id = who';
+	REVOKE ALL ON FUNCTION app.greet FROM PUBLIC;
 	CREATE MATERIALIZED VIEW app.top AS SELECT customer, count(*) AS n FROM app.sale GROUP BY 1;
 	COMMENT ON TABLE app.sale IS 'what was sold';
 	INSERT INTO app.customer SELECT i, 'customer ' || i FROM generate_series(1, 500) i;
@@ -55,6 +58,7 @@ const shop = `CREATE SCHEMA app;
 func sell(t testing.TB, db *pgtest.DB, n int) {
 	t.Helper()
 	for range n {
+		db.Exec(t, "SELECT pgbridge.call('app.greet', jsonb_build_object('who', 9, 'words', 'hello ' || clock_timestamp()))")
 		db.Exec(t, `WITH s AS (INSERT INTO app.sale (customer, product) VALUES (7, 8) RETURNING id)
 			UPDATE app.customer SET name = 'changed by ' || (SELECT id FROM s) WHERE id = 7`)
 	}
@@ -74,6 +78,7 @@ func newShop(t *testing.T) *shopSite {
 	s := &shopSite{dir: t.TempDir()}
 	s.site = newSite(t, db, "dir://"+s.dir).withKey(t)
 	s.id = strings.TrimSpace(s.pgbridge(t, "init", "--name", "shop"))
+	db.Exec(t, "SELECT pgbridge.register_action('app.greet(int, text)')")
 	s.run = s.start(t, "run")
 	return s
 }
@@ -144,6 +149,9 @@ func TestRestoreFromCheckpoint(t *testing.T) {
 			pgtest.RequireEqual(t, contents(t, db), c.want)
 			if r.Checkpoint != c.checkpoint || r.Checked != c.checked {
 				t.Errorf("got %+v, want checkpoint %d, checked by %d", r, c.checkpoint, c.checked)
+			}
+			if got, want := db.Value(t, "SELECT name || function || definition::text FROM pgbridge.action"), s.db.Value(t, "SELECT name || function || definition::text FROM pgbridge.action"); got != want {
+				t.Errorf("actions: got %s, want %s", got, want)
 			}
 			if c.name != "newest" {
 				return
