@@ -132,7 +132,7 @@ func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) erro
 		if err := c.pace.wait(ctx, int64(len(text))); err != nil {
 			return err
 		}
-		return to.send(ctx, piece{text, rows, chunk})
+		return to.send(ctx, piece{text: text, rows: rows, chunk: chunk})
 	}, spare: to.spare}
 	_, err := tx.Conn().PgConn().CopyTo(ctx, w, spanQuery(p, s))
 	if err == nil {

@@ -12,7 +12,19 @@ import (
 type piece struct {
 	text  []byte
 	rows  int64
-	chunk *Chunk // to fill
+	chunk *Chunk        // to fill
+	back  chan<- []byte // where the memory of text goes; nil: nowhere
+}
+
+// free gives the memory of the text to the next piece, but not that of a huge row.
+func (p piece) free() {
+	if cap(p.text) > 2*chunkSize {
+		return
+	}
+	select {
+	case p.back <- p.text[:0]:
+	default:
+	}
 }
 
 // sending stores pieces with a few goroutines while others are read. What is in
@@ -30,10 +42,9 @@ func newSending(ctx context.Context, group *errgroup.Group, to *store, readers i
 		group.Go(func() error {
 			for p := range s.pieces {
 				var err error
-				if *p.chunk, err = to.keep(ctx, p.text, p.rows); err != nil {
+				if *p.chunk, err = to.keep(ctx, p); err != nil {
 					return err
 				}
-				s.giveBack(p.text)
 			}
 			return nil
 		})
@@ -42,6 +53,7 @@ func newSending(ctx context.Context, group *errgroup.Group, to *store, readers i
 }
 
 func (s *sending) send(ctx context.Context, p piece) error {
+	p.back = s.free
 	select {
 	case s.pieces <- p:
 		return nil
@@ -57,20 +69,9 @@ func (s *sending) close() { close(s.pieces) }
 func (s *sending) spare() []byte {
 	select {
 	case b := <-s.free:
-		return b[:0]
+		return b
 	default:
 		return make([]byte, 0, 64<<10)
-	}
-}
-
-// giveBack keeps memory for the next piece, but not that of a huge row.
-func (s *sending) giveBack(b []byte) {
-	if cap(b) > 2*chunkSize {
-		return
-	}
-	select {
-	case s.free <- b:
-	default:
 	}
 }
 

@@ -48,10 +48,10 @@ func (m *Maker) newStore(ctx context.Context, conn *pgx.Conn, d sql.Database, s 
 	return st, nil
 }
 
-// keep makes sure that all archives have a chunk with this text. It may be called
-// concurrently.
-func (s *store) keep(ctx context.Context, text []byte, rows int64) (Chunk, error) {
-	content := action.Digest(sha256.Sum256(text))
+// keep makes sure that all archives have a chunk with the text of p. It may be
+// called concurrently. p.text is given back as soon as it is not needed any more.
+func (s *store) keep(ctx context.Context, p piece) (Chunk, error) {
+	content := action.Digest(sha256.Sum256(p.text))
 	done, err := s.claim(ctx, content)
 	if err != nil {
 		return Chunk{}, err
@@ -62,9 +62,11 @@ func (s *store) keep(ctx context.Context, text []byte, rows int64) (Chunk, error
 		return Chunk{}, err
 	}
 	if !found {
-		if chunk, err = s.add(ctx, content, text, rows); err != nil {
+		if chunk, err = s.add(ctx, content, p); err != nil {
 			return Chunk{}, err
 		}
+	} else {
+		p.free()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +111,7 @@ func (s *store) keepText(ctx context.Context, text string) ([]Chunk, error) {
 	chunks := []Chunk{}
 	for len(text) > 0 {
 		n := min(len(text), chunkSize)
-		chunk, err := s.keep(ctx, []byte(text[:n]), 0)
+		chunk, err := s.keep(ctx, piece{text: []byte(text[:n])})
 		if err != nil {
 			return nil, err
 		}
@@ -151,21 +153,12 @@ func (s *store) find(ctx context.Context, content action.Digest) (c Chunk, found
 // sees it, so that no other record ever gets it; that all archives have it is
 // noted last. A crash in between costs the chunk, which is then made anew under
 // another number.
-func (s *store) add(ctx context.Context, content action.Digest, text []byte, rows int64) (Chunk, error) {
-	h := s.header
-	s.mu.Lock()
-	s.last++
-	h.Seq = s.last
-	s.mu.Unlock()
-	record, err := archive.Seal(s.key, h, text)
+func (s *store) add(ctx context.Context, content action.Digest, p piece) (Chunk, error) {
+	c, item, err := s.seal(p)
 	if err != nil {
 		return Chunk{}, err
 	}
-	item, err := archive.Wrap(s.wallet, &record, nil)
-	if err != nil {
-		return Chunk{}, fmt.Errorf("wrap chunk %d: %w", h.Seq, err)
-	}
-	c := Chunk{Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Rows: rows, Size: int64(len(text)), Bytes: int64(len(record.Bytes))}
+	p.free()
 	const begin = `INSERT INTO pgbridge.chunk (epoch, seq, content, digest, row_count, size, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (epoch, content) DO UPDATE SET (seq, digest, row_count, size, bytes, archives) =
 			(excluded.seq, excluded.digest, excluded.row_count, excluded.size, excluded.bytes, excluded.archives)`
@@ -180,6 +173,24 @@ func (s *store) add(ctx context.Context, content action.Digest, text []byte, row
 		return Chunk{}, fmt.Errorf("note chunk %d: %w", c.Seq, err)
 	}
 	return c, nil
+}
+
+// seal makes the record of a new chunk, and wraps it.
+func (s *store) seal(p piece) (Chunk, archive.Item, error) {
+	h := s.header
+	s.mu.Lock()
+	s.last++
+	h.Seq = s.last
+	s.mu.Unlock()
+	record, err := archive.Seal(s.key, h, p.text)
+	if err != nil {
+		return Chunk{}, archive.Item{}, err
+	}
+	item, err := archive.Wrap(s.wallet, &record, nil)
+	if err != nil {
+		return Chunk{}, archive.Item{}, fmt.Errorf("wrap chunk %d: %w", h.Seq, err)
+	}
+	return Chunk{Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Rows: p.rows, Size: int64(len(p.text)), Bytes: int64(len(record.Bytes))}, item, nil
 }
 
 func (s *store) exec(ctx context.Context, query string, args ...any) error {
