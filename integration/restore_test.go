@@ -294,3 +294,47 @@ func TestRestoreDryRun(t *testing.T) {
 		t.Errorf("into one that is not empty: exit code %d\n%s", code, stderr)
 	}
 }
+
+// TestRestoreAcrossSchemaChanges: the schema changes before, beside and after
+// checkpoints; each restore has that of its moment.
+func TestRestoreAcrossSchemaChanges(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.db.Exec(t, "ALTER TABLE app.customer ADD COLUMN mail text DEFAULT 'none'; UPDATE app.customer SET mail = 'a@b' WHERE id < 10")
+	s.checkpoint(t)
+	s.confirmed(t, 1)
+	at1 := contents(t, s.db)
+	s.db.Exec(t, `CREATE TABLE app.extra (id int PRIMARY KEY, customer int REFERENCES app.customer);
+		INSERT INTO app.extra SELECT i, i FROM generate_series(1, 100) i; ALTER TABLE app.product RENAME TO good`)
+	s.checkpoint(t)
+	s.confirmed(t, 2)
+	at2 := contents(t, s.db)
+	s.db.Exec(t, "ALTER TABLE app.extra ALTER COLUMN customer TYPE bigint; CREATE INDEX ON app.extra (customer); DROP TABLE app.visit")
+	sell(t, s.db, 3)
+	s.checkpoint(t)
+	s.confirmed(t, 3)
+	sell(t, s.db, 3)
+	s.published(t)
+	end := contents(t, s.db)
+	for _, c := range []struct {
+		name, want      string
+		args            []string
+		began, equalled uint64
+	}{
+		{"newest", end, nil, 3, 0},
+		{"the second", end, []string{"--checkpoint", "2"}, 2, 3},
+		{"the first", end, []string{"--checkpoint", "1"}, 1, 3},
+		{"none", end, []string{"--checkpoint", "none"}, 0, 3},
+		{"as of the second, from the first", at2, []string{"--checkpoint", "1", "--until", "checkpoint:2"}, 1, 2},
+		{"as of the first", at1, []string{"--until", "checkpoint:1"}, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := pgtest.New(t)
+			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, c.args...)
+			pgtest.RequireEqual(t, contents(t, db), c.want)
+			if r.Checkpoint != c.began || r.Checked != c.equalled {
+				t.Errorf("got %+v, want checkpoint %d, equal to %d", r, c.began, c.equalled)
+			}
+		})
+	}
+}

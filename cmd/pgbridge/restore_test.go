@@ -1,0 +1,100 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/sql"
+)
+
+func TestParseUntil(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	writer := action.Writer{0xab}
+	for _, c := range []struct {
+		text string
+		want untilText
+	}{
+		{"", untilText{}},
+		{"2026-11-20T10:00:00Z", untilText{time: now.Add(-2 * time.Hour)}},
+		{"2026-11-20T11:00:00+01:00", untilText{time: now.Add(-2 * time.Hour)}},
+		{"90m", untilText{time: now.Add(-90 * time.Minute)}},
+		{"checkpoint:7", untilText{checkpoint: 7}},
+		{"1:5120", untilText{place: applier.Place{Epoch: 1, Seq: 5120, Tx: applier.WholeRecord}}},
+		{"2:1:0", untilText{place: applier.Place{Epoch: 2, Seq: 1, Tx: 0}}},
+		{writer.String() + ":1:7:3", untilText{place: applier.Place{Writer: writer, Epoch: 1, Seq: 7, Tx: 3}}},
+	} {
+		c.want.text = c.text
+		if got, err := parseUntil(c.text, now); err != nil || got != c.want {
+			t.Errorf("%q: got %+v, %v, want %+v", c.text, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{"yesterday", "checkpoint:", "checkpoint:0", "checkpoint:-1", "0:1", "1:0", "1:1:1:1", "1:99999999999999999999", "99999999999:1", "abc:1:1"} {
+		if got, err := parseUntil(bad, now); err == nil {
+			t.Errorf("%q: got %+v, want an error", bad, got)
+		}
+	}
+}
+
+func TestPassed(t *testing.T) {
+	w := action.Writer{1}
+	at := sql.Progress{Writer: w, Epoch: 2, Seq: 7, Txs: 3, LSN: 100, Clock: action.Clock{Micros: 1000}}
+	place := func(epoch uint32, seq uint64, tx int) applier.Until {
+		return applier.Until{Place: applier.Place{Writer: w, Epoch: epoch, Seq: seq, Tx: tx}}
+	}
+	for _, c := range []struct {
+		name  string
+		until applier.Until
+		skip  action.LSN
+		want  bool
+	}{
+		{"no end", applier.Until{}, 0, false},
+		{"later", applier.Until{Time: time.UnixMicro(1000)}, 0, false},
+		{"earlier", applier.Until{Time: time.UnixMicro(999)}, 0, true},
+		{"position after", applier.Until{Before: 101}, 0, false},
+		{"position of the last", applier.Until{Before: 100}, 0, true},
+		{"position of the checkpoint that was loaded", applier.Until{Before: 100}, 100, false},
+		{"this record", place(2, 7, applier.WholeRecord), 0, false},
+		{"this transaction", place(2, 7, 2), 0, false},
+		{"the one before", place(2, 7, 1), 0, true},
+		{"the record before", place(2, 6, applier.WholeRecord), 0, true},
+		{"the epoch before", place(1, 9, applier.WholeRecord), 0, true},
+		{"the epoch after", place(3, 1, 0), 0, false},
+	} {
+		p := at
+		p.Skip = c.skip
+		if got := passed(c.until, p); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestRestoreOptions(t *testing.T) {
+	id := strings.Repeat("0", 64)
+	for _, c := range []struct {
+		name string
+		o    restoreOptions
+		want string // of the error
+	}{
+		{"no session", restoreOptions{id: id}, "--jobs 0"},
+		{"follow and until", restoreOptions{id: id, jobs: 2, follow: true, until: "1:1"}, "--follow goes on beyond --until"},
+		{"follow a part", restoreOptions{id: id, jobs: 2, follow: true, tables: []string{"a.b"}}, "a part of a database cannot follow"},
+		{"no number", restoreOptions{id: id, jobs: 2, checkpoint: "last"}, `--checkpoint "last"`},
+		{"no table", restoreOptions{id: id, jobs: 2, tables: []string{"a"}}, "--table"},
+		{"no database", restoreOptions{jobs: 2}, "which database?"},
+		{"good", restoreOptions{id: id, jobs: 2, checkpoint: "none", tables: []string{"b.a", "a.b", "b.a"}}, ""},
+	} {
+		r, err := c.o.parse(&app{}, time.Now())
+		if c.want == "" && err == nil {
+			if got := tableList(r.tables); got != "a.b, b.a" || r.from != genesisOnly {
+				t.Errorf("%s: got tables %s from %d", c.name, got, r.from)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
