@@ -3,6 +3,7 @@ package checkpoint_test
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -402,5 +403,55 @@ func TestCreateWhileTheSchemaChanges(t *testing.T) {
 				t.Errorf("checkpoint %d: the schema has no column %s %s:\n%s", r.Number, c.Name, c.Type, pre)
 			}
 		}
+	}
+}
+
+// A role that may replicate and owns the tables is enough.
+func TestCreateWithoutSuperuser(t *testing.T) {
+	t.Parallel()
+	admin := pgtest.New(t) // lives longer than the database that the role owns
+	role := "plain_" + admin.Name
+	admin.Exec(t, `CREATE ROLE "`+role+`" LOGIN REPLICATION`)
+	t.Cleanup(func() { admin.Exec(t, `DROP ROLE "`+role+`"`) })
+	db := pgtest.New(t)
+	db.Exec(t, `ALTER DATABASE "`+db.Name+`" OWNER TO "`+role+`"; SET ROLE "`+role+`"; CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY);
+		INSERT INTO app.t SELECT generate_series(1, 10); CREATE SEQUENCE app.s; RESET ROLE`)
+	o := newOriginAt(t, db, db.URLAs(role))
+	if r := o.create(t); r.Rows != 10 || r.Tables != 1 {
+		t.Errorf("got %+v, want the ten rows", r)
+	}
+}
+
+// A transaction that runs is waited for, and what it wrote is in the checkpoint.
+func TestCreateWaitsForTransactions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(t, `CREATE TABLE t (id int PRIMARY KEY)`)
+	o := newOrigin(t, db)
+	writer := db.Connect(t)
+	if _, err := writer.Exec(t.Context(), `BEGIN; INSERT INTO t VALUES (1)`); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	o.maker.Log = slog.New(slog.NewTextHandler(&log, nil))
+	type end struct {
+		r   checkpoint.Result
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		r, err := o.maker.Create(t.Context())
+		ended <- end{r, err}
+	}()
+	db.Wait(t, "t", `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%backend_xid IS NOT NULL%' AND pid <> pg_backend_pid()`)
+	if _, err := writer.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	e := <-ended
+	if e.err != nil || e.r.Rows != 1 {
+		t.Errorf("got %+v, %v, want the row", e.r, e.err)
+	}
+	if !strings.Contains(log.String(), "waits for the transactions") || !strings.Contains(log.String(), fmt.Sprint("pid ", writer.PgConn().PID())) {
+		t.Errorf("log: got %s, want whom it waits for", log.String())
 	}
 }

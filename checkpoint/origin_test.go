@@ -31,12 +31,18 @@ type origin struct {
 // newOrigin sets db up with all the tables that it has.
 func newOrigin(t *testing.T, db *pgtest.DB) *origin {
 	t.Helper()
+	return newOriginAt(t, db, db.URL())
+}
+
+// newOriginAt is newOrigin for the role in url.
+func newOriginAt(t *testing.T, db *pgtest.DB, url string) *origin {
+	t.Helper()
 	ctx := t.Context()
 	key, err := archive.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	replication, err := sql.ReplicationConfig(db.URL())
+	replication, err := sql.ReplicationConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +50,7 @@ func newOrigin(t *testing.T, db *pgtest.DB) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, db.URL()) }
+	connect := func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, url) }
 	conn, err := connect(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -54,14 +60,14 @@ func newOrigin(t *testing.T, db *pgtest.DB) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := publisher.Init{Connect: connect, Replication: replication, URL: db.URL(), Dump: dump, Name: "test", Tables: tables, Key: key}
+	in := publisher.Init{Connect: connect, Replication: replication, URL: url, Dump: dump, Name: "test", Tables: tables, Key: key}
 	id, err := in.Run(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &origin{db: db, id: id, key: key, folder: &counting{Folder: &archive.Folder{Dir: t.TempDir()}}}
 	o.maker = checkpoint.Maker{
-		Connect: connect, Replication: replication, URL: db.URL(), Dump: dump, Key: key,
+		Connect: connect, Replication: replication, URL: url, Dump: dump, Key: key,
 		Archives: []archive.Putter{o.folder}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return o

@@ -141,6 +141,10 @@ func (m *Maker) createSlot(ctx context.Context, conn *pgx.Conn, repl *slot.Conn,
 		m.logger().Info("the checkpoint waits for the transactions that were running when it began", "oldest", oldest(ctx, conn))
 		<-done
 	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "53400" { // configuration_limit_exceeded
+		err = fmt.Errorf("%w: a checkpoint needs one slot for a moment: raise max_replication_slots", err)
+	}
 	return created, err
 }
 

@@ -127,12 +127,9 @@ func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, erro
 	if len(putters) == 0 {
 		return nil, usageError{errors.New("none of the archives can be written: give a node, a folder or a bundler with --archive")}
 	}
-	rate, err := parseSize("checkpoint-rate", a.CheckpointRate)
+	rate, err := a.checkpointLimits()
 	if err != nil {
 		return nil, err
-	}
-	if a.CheckpointJobs < 1 {
-		return nil, usageError{fmt.Errorf("checkpoint-jobs is %d: want 1 or more", a.CheckpointJobs)}
 	}
 	server, err := sql.LoadServer(ctx, q)
 	if err != nil {
@@ -150,6 +147,14 @@ func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, erro
 		Connect: a.connect, Replication: replication, URL: a.DatabaseURL, Dump: dump, Key: key, Wallet: wallet,
 		Archives: putters, Jobs: a.CheckpointJobs, Rate: rate, Log: a.log,
 	}, nil
+}
+
+// checkpointLimits checks how checkpoints are to be made.
+func (a *app) checkpointLimits() (rate int64, err error) {
+	if a.CheckpointJobs < 1 {
+		return 0, usageError{fmt.Errorf("checkpoint-jobs is %d: want 1 or more", a.CheckpointJobs)}
+	}
+	return parseSize("checkpoint-rate", a.CheckpointRate)
 }
 
 // copyMeter shows how far a checkpoint is, as meter does for restore.

@@ -44,6 +44,9 @@ func newSchedule(a *app, d sql.Database) (*schedule, error) {
 	if s.every < 0 {
 		return nil, usageError{fmt.Errorf("checkpoint-every is %s: want a time, or 0 for never", s.every)}
 	}
+	if _, err := a.checkpointLimits(); err != nil {
+		return nil, err
+	}
 	if s.every == 0 && s.records == 0 && s.bytes == 0 {
 		return nil, nil
 	}
