@@ -93,10 +93,14 @@ func (v *verifying) readGenesis(ctx context.Context) (head, error) {
 			if err == nil && record.Digest != v.DB {
 				err = fmt.Errorf("%w: its digest is not the db-id", archive.ErrForged)
 			}
-			seen = append(seen, sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err})
-			if err == nil {
+			switch {
+			case err == nil:
 				found = record
+			case v.unreadable(i, err):
+				v.failed[i] = err
+				continue
 			}
+			seen = append(seen, sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err})
 		}
 	}
 	if err := v.ready(); err != nil {

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -224,5 +226,39 @@ func put(t *testing.T, a Archive, item archive.Item) {
 	t.Helper()
 	if _, err := a.Putter.Put(t.Context(), item.Bytes); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// broken is an archive that lists everything and ends in the middle.
+type broken struct {
+	archive.Finder
+	after int
+}
+
+func (b *broken) Get(ctx context.Context, id string) ([]byte, error) {
+	if b.after--; b.after < 0 {
+		return nil, errors.New("the line is dead")
+	}
+	return b.Finder.Get(ctx, id)
+}
+
+func (b *broken) Name() string { return "broken" }
+
+// What an archive that cannot be read would have is not known, and no fault.
+func TestVerifyGoesOnWithoutAnArchive(t *testing.T) {
+	t.Parallel()
+	w := chainOf(t, 20)
+	good := folder(t, w.items...)
+	v := Verify{Archives: []Archive{good, {Finder: &broken{folder(t, w.items...).Finder, 7}}}, DB: w.db, Workers: 1}
+	r, err := v.Run(t.Context())
+	if err != nil || len(r.Faults) > 0 || r.Complete.Seq != 21 {
+		t.Errorf("got %+v, %v, want it to be complete without faults", r, err)
+	}
+	if h := r.Archives[1]; !strings.Contains(h.Error, "the line is dead") || r.Archives[0].Error != "" {
+		t.Errorf("got %+v, want that the second could not be read", r.Archives)
+	}
+	v.Archives = v.Archives[1:]
+	if _, err := v.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the line is dead") {
+		t.Errorf("alone: got %v, want that it could not be read", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -60,20 +61,23 @@ func look[T any](ctx context.Context, d *desk, q archive.Query, read func(*archi
 	for i, listed := range refs {
 		for _, ref := range listed {
 			group.Go(func() error {
+				mu.Lock()
+				failed := d.failed[i]
+				mu.Unlock()
+				if failed != nil {
+					return nil
+				}
 				record, err := d.archives[i].get(ctx, ref)
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				s := sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err}
 				mu.Lock()
-				w.at[ref.Seq] = append(w.at[ref.Seq], s)
-				_, known := w.contents[ref.Digest]
-				if err == nil && !known {
-					w.contents[ref.Digest] = content[T]{} // by this worker, and no other
-					w.last = max(w.last, ref.Seq)
+				if d.unreadable(i, err) {
+					d.failed[i] = err
 				}
+				first := w.note(sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err})
 				mu.Unlock()
-				if err != nil || known {
+				if !first {
 					return nil
 				}
 				c := unpack(d, &record, read)
@@ -84,7 +88,32 @@ func look[T any](ctx context.Context, d *desk, q archive.Query, read func(*archi
 			})
 		}
 	}
-	return w, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for seq, seen := range w.at {
+		w.at[seq] = slices.DeleteFunc(seen, func(s sighting) bool { return s.err != nil && d.failed[s.archive] != nil })
+	}
+	return w, d.ready()
+}
+
+// note takes in a sighting. It tells whether it is the first of a record, whose
+// body is then the caller's to read.
+func (w *window[T]) note(s sighting) bool {
+	w.at[s.ref.Seq] = append(w.at[s.ref.Seq], s)
+	if _, known := w.contents[s.ref.Digest]; s.err != nil || known {
+		return false
+	}
+	w.contents[s.ref.Digest] = content[T]{}
+	w.last = max(w.last, s.ref.Seq)
+	return true
+}
+
+// unreadable tells whether an error means that the archive cannot be read. A file
+// of a folder that cannot be read is damaged; the others may be well.
+func (d *desk) unreadable(i int, err error) bool {
+	_, folder := d.archives[i].Finder.(*archive.Folder)
+	return err != nil && !folder && !errors.Is(err, archive.ErrNotFound) && !errors.Is(err, archive.ErrForged)
 }
 
 func unpack[T any](d *desk, record *archive.Record, read func(*archive.Record, []byte) (T, error)) (c content[T]) {

@@ -110,12 +110,21 @@ func (a *app) audited() ([]audit.Archive, error) {
 	return all, nil
 }
 
+// sayEvery is how often the log says how far it is.
+const sayEvery = 10 * time.Second
+
 func (a *app) verify(ctx context.Context, db action.Digest, repair bool) error {
 	archives, err := a.audited()
 	if err != nil {
 		return err
 	}
-	v := &audit.Verify{Archives: archives, DB: db, Log: a.log}
+	said := time.Now()
+	v := &audit.Verify{Archives: archives, DB: db, Log: a.log, Progress: func(r audit.Report) {
+		if time.Since(said) > sayEvery {
+			a.log.Info("verifying", "record", r.Head, "read", byteText(r.Bytes), "faults", r.Faulty())
+			said = time.Now()
+		}
+	}}
 	if repair {
 		if v.Repair, err = a.repair(); err != nil {
 			return err
