@@ -392,13 +392,13 @@ BEGIN
     RETURN gone;
 END $$;
 
--- Whether the server finds the rows of a table by an index, and the stream has
--- all its columns.
-CREATE FUNCTION pgbridge.has_key(relation oid, identity "char") RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisvalid AND i.indimmediate
-        AND CASE $2 WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
-        AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = $1 AND a.attgenerated <> '' AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))
-$$;
+-- The replica identities by which the server finds the rows of a table with an
+-- index all of whose columns the stream has.
+CREATE VIEW pgbridge.usable_key AS
+SELECT i.indrelid AS relid, k.identity FROM pg_catalog.pg_index i
+    JOIN (VALUES ('d'::pg_catalog."char"), ('i')) AS k(identity) ON CASE k.identity WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END
+WHERE i.indisvalid AND i.indimmediate AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attgenerated <> ''
+    AND a.attnum = ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1]));
 
 CREATE FUNCTION pgbridge.set_identity(relation oid, identity text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
@@ -420,17 +420,19 @@ DECLARE
     t record;
 BEGIN
     FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pg_class c JOIN pgbridge.published p ON p.relid = c.oid
-        WHERE c.relreplident IN ('d', 'i') AND NOT pgbridge.has_key(c.oid, c.relreplident)
-            OR c.relreplident = 'f' AND c.oid IN (SELECT relid FROM pgbridge.keyless) AND pgbridge.has_key(c.oid, 'd')
+            LEFT JOIN pgbridge.keyless l ON l.relid = c.oid
+            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
+        WHERE c.relreplident IN ('d', 'i') AND k.relid IS NULL OR c.relreplident = 'f' AND l.relid IS NOT NULL AND k.relid IS NOT NULL
         ORDER BY c.oid
     LOOP
         PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
     END LOOP;
     FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
             CROSS JOIN LATERAL pg_partition_tree(r.oid) AS leaf JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
+            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
         WHERE CASE r.relreplident WHEN 'f' THEN c.relreplident <> 'f'
-            WHEN 'd' THEN c.relreplident = 'f' AND pgbridge.has_key(c.oid, 'd')
-            ELSE c.relreplident IN ('d', 'i') AND NOT pgbridge.has_key(c.oid, c.relreplident) END
+            WHEN 'd' THEN c.relreplident = 'f' AND k.relid IS NOT NULL
+            ELSE c.relreplident IN ('d', 'i') AND k.relid IS NULL END
         ORDER BY c.oid
     LOOP
         PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
@@ -546,7 +548,10 @@ $$;
 -- Marks what has changed: for statements that drop at sql_drop, where the server
 -- says what is gone, for others at ddl_command_end. Then sees to the publication, and
 -- to rows that a peer cannot make.
-CREATE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Whatever the session does to the planner, its own queries are to be fast.
+CREATE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_nestloop = on SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on SET enable_indexscan = on SET enable_sort = on
+    SET enable_hashagg = on SET enable_bitmapscan = on SET enable_material = on SET plan_cache_mode = auto SET jit = off AS $$
 DECLARE
     stack     text;
     inside    boolean;
@@ -645,7 +650,7 @@ BEGIN
     FOR made IN
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON pgbridge.%I FROM %s', c.relname, coalesce(g.oid::pg_catalog.regrole::pg_catalog.text, 'PUBLIC'))
         FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee
-        WHERE c.relnamespace = 'pgbridge'::pg_catalog.regnamespace AND c.relname IN ('published', 'keyless', 'statement') AND a.grantee <> c.relowner
+        WHERE c.relnamespace = 'pgbridge'::pg_catalog.regnamespace AND c.relname IN ('published', 'keyless', 'statement', 'usable_key') AND a.grantee <> c.relowner
     LOOP
         EXECUTE made;
     END LOOP;
