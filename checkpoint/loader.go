@@ -115,6 +115,7 @@ func (l *Loader) begin(ctx context.Context, conn *pgx.Conn) (phase, error) {
 		if under.Digest != l.Checkpoint.Digest || !slices.Equal(under.Tables, l.Tables) {
 			return "", fmt.Errorf("a restore of checkpoint %d is under way here, with other tables or of another checkpoint: go on with it, or create another database", under.Number)
 		}
+		l.logger().Info("the restore goes on where it was", "checkpoint", under.Number, "begun", under.StartedAt.UTC(), "phase", string(under.phase))
 		return under.phase, nil
 	}
 	text, err := l.Library.Text(ctx, l.Checkpoint.PreData)

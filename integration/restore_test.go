@@ -192,7 +192,7 @@ func TestRestoreUntilPlaces(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9"} {
+	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9", "2020-01-01"} {
 		if _, stderr, code := newSite(t, pgtest.New(t), "dir://"+s.dir).try(t, "restore", "--db-id", s.id, "--until", bad); code == 0 {
 			t.Errorf("--until %s: got no error, want one: %s", bad, stderr)
 		}

@@ -28,10 +28,11 @@ func (r *restoring) choose(ctx context.Context) error {
 		return err
 	}
 	h := &r.record.Header
-	if r.head, err = applier.Head(ctx, r.archive, r.db, r.genesis.Owner, h.Epoch, h.Seq); err != nil {
+	head, err := applier.Head(ctx, r.archive, r.db, r.genesis.Owner, h.Epoch, h.Seq)
+	if err != nil {
 		return err
 	}
-	r.finder = &checkpoint.Finder{Archive: r.archive, DB: r.db, Owner: r.genesis.Owner, Epoch: h.Epoch, Head: max(r.head, h.Seq), Log: r.log}
+	r.finder = &checkpoint.Finder{Archive: r.archive, DB: r.db, Owner: r.genesis.Owner, Epoch: h.Epoch, Head: max(head, h.Seq), Log: r.log}
 	r.library = &checkpoint.Library{Archive: r.archive, DB: r.db, Writer: r.genesis.Owner}
 	var latest action.LSN
 	if r.stop, latest, err = r.until.resolve(ctx, r); err != nil {

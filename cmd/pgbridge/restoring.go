@@ -34,7 +34,6 @@ type restoring struct {
 	archive  *archive.Multi
 	record   archive.Record // of the genesis
 	genesis  sql.Genesis
-	head     uint64
 	finder   *checkpoint.Finder
 	library  *checkpoint.Library
 	stop     applier.Until
@@ -68,8 +67,11 @@ func (r *restoring) restore(ctx context.Context) error {
 		return err
 	}
 	at, found, err := sql.LoadProgress(ctx, r.conn, r.genesis.Owner)
-	if err != nil || !found {
-		return errors.Join(err, r.unless(found, "pgbridge.progress has no row of the owner: restore into an empty database"))
+	if err == nil && !found {
+		err = errors.New("pgbridge.progress has no row of the owner: restore into an empty database")
+	}
+	if err != nil {
+		return err
 	}
 	if passed(r.stop, at) {
 		return personError{fmt.Errorf("the database is at record %d already, later than --until %s: restore into an empty one", at.Seq, r.until.text)}
@@ -80,19 +82,12 @@ func (r *restoring) restore(ctx context.Context) error {
 	if err := r.finish(ctx); err != nil {
 		return err
 	}
-	return r.printResult(ctx)
-}
-
-func (r *restoring) unless(fine bool, text string) error { //nolint:revive // a fact, not a mode
-	if fine {
-		return nil
-	}
-	return errors.New(text)
+	return r.printResult()
 }
 
 // load brings the database to where the replay begins.
 func (r *restoring) load(ctx context.Context) error {
-	r.result = restored{DB: r.db, Name: r.genesis.Name}
+	r.result = restored{DB: r.db, Name: r.genesis.Name, LeftOut: []string{}, Views: []action.Name{}}
 	if r.base != nil {
 		return r.loadCheckpoint(ctx)
 	}
@@ -253,7 +248,7 @@ func (r *restoring) finish(ctx context.Context) error {
 	return checkpoint.EndRestore(ctx, r.conn)
 }
 
-func (r *restoring) printResult(context.Context) error {
+func (r *restoring) printResult() error {
 	out := r.result
 	out.Seconds = time.Since(r.began).Seconds()
 	var b strings.Builder
