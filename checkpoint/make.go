@@ -58,8 +58,16 @@ type Result struct {
 	Sent     int64 // bytes of those
 }
 
-// ErrBusy: a checkpoint of the database is being made already.
-var ErrBusy = errors.New("another checkpoint of this database is being made: wait for it")
+// Errors of Create that callers branch on.
+var (
+	// ErrBusy: a checkpoint of the database is being made already.
+	ErrBusy = errors.New("another checkpoint of this database is being made: wait for it")
+	// ErrMoved: the database was restored, cloned or failed over. Its copies would
+	// carry the numbers of those that the other one makes.
+	ErrMoved = errors.New("the database is not where its chain left it")
+	// ErrKey: the key is not the one that this database's chain is signed with.
+	ErrKey = errors.New("the key is not that of this database's writer")
+)
 
 // Create makes a checkpoint. It is durable when Create returns nil: all archives
 // have all chunks and the checkpoint, and the mark that makes the chain name it is
@@ -73,8 +81,8 @@ var ErrBusy = errors.New("another checkpoint of this database is being made: wai
 //
 // It waits for the transactions that are running when it begins, and from then on
 // holds what pg_dump does: a snapshot, and ACCESS SHARE locks on the published
-// tables. It wraps ErrBusy, and archive.ErrRejected and ErrFunds, which a person
-// must look at.
+// tables. It wraps ErrBusy; and, where a person must decide, ErrMoved, ErrKey,
+// archive.ErrRejected and archive.ErrFunds.
 func (m *Maker) Create(ctx context.Context) (Result, error) {
 	conn, err := m.Connect(ctx)
 	if err != nil {
@@ -121,7 +129,11 @@ func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error)
 	case len(m.Archives) == 0:
 		return sql.Database{}, errors.New("a checkpoint needs an archive to write to")
 	}
-	return d, nil
+	slot, err := sql.SlotName(ctx, conn)
+	if err == nil && slot != d.Slot {
+		err = fmt.Errorf("%w: it is a copy of the one with slot %s", ErrMoved, d.Slot)
+	}
+	return d, err
 }
 
 // lockOthers is patient for a moment: the session of a maker that was killed may

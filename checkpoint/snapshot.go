@@ -19,6 +19,7 @@ import (
 // several sessions, with locks on what they read.
 type snapshot struct {
 	position slot.Created
+	system   slot.System
 	sessions []*pgx.Conn
 	readers  []pgx.Tx
 	head     head
@@ -74,8 +75,8 @@ func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d sql.Database, s *
 	if err := s.load(ctx, d); err != nil {
 		return err
 	}
-	if s.head.Writer != m.Key.Writer() {
-		return fmt.Errorf("the key is not that of this database's writer: it is of %s, the chain of %s", m.Key.Writer(), s.head.Writer)
+	if err := s.check(m.Key.Writer()); err != nil {
+		return err
 	}
 	// Before the locks: pg_dump takes its own, and would wait for whoever waits for ours.
 	if s.preData, err = sql.DumpSchema(ctx, m.Dump, m.URL, sql.PreData, name); err != nil {
@@ -112,6 +113,9 @@ func (m *Maker) begin(ctx context.Context, conn *pgx.Conn, d sql.Database, s *sn
 		return "", err
 	}
 	defer repl.Close(context.WithoutCancel(ctx))
+	if s.system, err = repl.Identify(ctx); err != nil {
+		return "", err
+	}
 	name := fmt.Sprintf("%s_checkpoint_%d", d.Slot, conn.PgConn().PID()) // one that was killed may be there for a moment
 	if s.position, err = m.createSlot(ctx, conn, repl, name); err != nil {
 		return "", err
@@ -123,6 +127,19 @@ func (m *Maker) begin(ctx context.Context, conn *pgx.Conn, d sql.Database, s *sn
 		return "", fmt.Errorf("export the snapshot: %w", err)
 	}
 	return name, nil
+}
+
+// check refuses what is not the chain's own database, and a key that is not its own.
+func (s *snapshot) check(w action.Writer) error {
+	h := &s.head
+	switch {
+	case h.Writer != w:
+		return fmt.Errorf("%w: it is of %s, the chain of %s", ErrKey, w, h.Writer)
+	case s.system.ID != h.system || s.system.Timeline != h.timeline:
+		return fmt.Errorf("%w: cluster %d timeline %d, the chain ends at record %d in cluster %d timeline %d",
+			ErrMoved, s.system.ID, s.system.Timeline, h.Seq, h.system, h.timeline)
+	}
+	return nil
 }
 
 // createSlot makes the slot. That waits for all running transactions: when it

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/publisher"
 	"github.com/pgbridge/pgbridge/slot"
 	"github.com/pgbridge/pgbridge/sql"
@@ -49,7 +50,7 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, sql.ErrStatement, publisher.ErrNoChain, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, slot.ErrLost} {
+	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, sql.ErrStatement, publisher.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, slot.ErrLost} {
 		if errors.Is(err, target) {
 			return true
 		}
