@@ -179,6 +179,23 @@ func TestSchemaMarks(t *testing.T) {
 	}
 }
 
+// Sessions count for themselves, also while the other is in the middle of a string.
+func TestSchemaMarksOfSessionsAtOnce(t *testing.T) {
+	db, conn, w := watched(t, ScopeAll)
+	mustExec(t, conn, "SELECT pg_advisory_lock(1)")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		send(t, db, "postgres", "CREATE SCHEMA a; CREATE SCHEMA b", "BEGIN; CREATE SCHEMA c; COMMIT; SELECT pg_advisory_lock(1); CREATE SCHEMA d; CREATE VIEW d.v AS SELECT 1")
+	}()
+	db.Wait(t, "t", "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+	send(t, db, "postgres", "CREATE SCHEMA e; CREATE SCHEMA f; CREATE SCHEMA g; CREATE VIEW g.v AS SELECT 1; CREATE VIEW g.w AS SELECT 1")
+	mustExec(t, conn, "SELECT pg_advisory_unlock(1)")
+	<-done
+	wantChanges(t, w.changes(t), "CREATE SCHEMA a", "CREATE SCHEMA b", "CREATE SCHEMA c", "CREATE SCHEMA e", "CREATE SCHEMA f", "CREATE SCHEMA g", "CREATE VIEW g.v AS SELECT 1",
+		"CREATE VIEW g.w AS SELECT 1", "CREATE SCHEMA d", "CREATE VIEW d.v AS SELECT 1")
+}
+
 // A long script is in the WAL once, not with each of its statements.
 func TestSchemaMarksOfALongScript(t *testing.T) {
 	db, _, w := watched(t, ScopeAll)

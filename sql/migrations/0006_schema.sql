@@ -83,13 +83,12 @@ DECLARE
 BEGIN
     BEGIN
         known := currval('pgbridge.statement');
-    EXCEPTION WHEN object_not_in_prerequisite_state THEN -- the first of this session
-        NULL;
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN -- the first of this session, or discarded
+        IF current_query() ~* '\mdiscard\M.*\msequences\M' AND current_query() ~ ';.*\S' THEN
+            RAISE EXCEPTION 'DISCARD SEQUENCES among other statements: what they do to the schema could not be told apart'
+                USING HINT = 'Send it alone.', ERRCODE = 'feature_not_supported';
+        END IF;
     END;
-    IF current_query() ~* '\mdiscard\M.*\msequences\M' AND current_query() ~ ';.*\S' THEN
-        RAISE EXCEPTION 'DISCARD SEQUENCES among other statements: what they do to the schema could not be told apart'
-            USING HINT = 'Send it alone.', ERRCODE = 'feature_not_supported';
-    END IF;
     RETURN CASE WHEN known >> 22 = stamp THEN (known & ((1 << 22) - 1)) + 1 ELSE 1 END;
 END $$;
 
