@@ -18,8 +18,8 @@ import (
 // where its comment says, and print what stands behind them. The follower and a
 // restored copy are equal to the source in the end.
 func TestGuide(t *testing.T) {
-	g := newGuide(t)
-	steps := readGuide(t, "../docs/actions.md")
+	g := newGuide(t, "../docs/actions.md")
+	steps := readGuide(t, g.page)
 	for _, s := range steps {
 		g.run(t, s)
 	}
@@ -40,6 +40,9 @@ func TestGuide(t *testing.T) {
 
 // guide are the places where the reader works.
 type guide struct {
+	page    string
+	folder  string          // where commands run
+	once    bool            // no command is repeated until it prints what it is to
 	cluster *pgtest.Cluster // its own: the guide makes roles
 	archive string
 	sites   map[string]*site
@@ -47,10 +50,10 @@ type guide struct {
 	id      string // what the guide calls DB-ID
 }
 
-func newGuide(t *testing.T) *guide {
+func newGuide(t *testing.T, page string) *guide {
 	t.Helper()
 	node, _ := startNode(t, t.TempDir())
-	return &guide{cluster: pgtest.Start(t, pgtest.Config{}), archive: node, sites: map[string]*site{}, running: map[string]*process{}}
+	return &guide{page: page, folder: t.TempDir(), cluster: pgtest.Start(t, pgtest.Config{}), archive: node, sites: map[string]*site{}, running: map[string]*process{}}
 }
 
 // site is a place by its name, a database with pgbridge beside it.
@@ -70,6 +73,7 @@ func (g *guide) site(t *testing.T, place string) *site {
 // guideStep is code of the guide, and what it is to print.
 type guideStep struct {
 	line        int    // of the guide
+	event       string // something happens, and nothing else
 	language    string // sql or sh
 	role, place string
 	code        []string
@@ -80,6 +84,7 @@ var (
 	sqlPlace = regexp.MustCompile(`^-- as (\w+)(?:, on the (\w+))?$`)
 	shPlace  = regexp.MustCompile(`^# on the (\w+)$`)
 	printed  = regexp.MustCompile(`^(?:-->|#>) *(.+)$`)
+	happens  = regexp.MustCompile(`^<!-- test: (.+) -->$`)
 )
 
 // readGuide takes the steps out of a page. One ends with what it prints, or
@@ -102,6 +107,9 @@ func readGuide(t *testing.T, name string) (steps []guideStep) {
 			end()
 			now = guideStep{language: language}
 			continue
+		}
+		if event := happens.FindStringSubmatch(line); event != nil {
+			steps = append(steps, guideStep{line: i + 1, event: event[1]})
 		}
 		if now.language == "" {
 			continue // prose
@@ -135,39 +143,43 @@ func readGuide(t *testing.T, name string) (steps []guideStep) {
 // source, is repeated until what was done at the source has got there.
 func (g *guide) run(t *testing.T, s guideStep) {
 	t.Helper()
-	where := fmt.Sprintf("docs/actions.md:%d", s.line)
+	where := fmt.Sprintf("%s:%d", strings.TrimPrefix(g.page, "../"), s.line)
 	last := len(s.code) - 1
-	runs := s.code[last] == "pgbridge run"
+	command := s.code[last]
+	runs := command == "pgbridge run" || strings.HasSuffix(command, " --follow")
 	if runs {
 		s.code = s.code[:last]
 	}
 	check := func() error {
+		if len(s.code) == 0 {
+			return nil
+		}
 		out := g.output(t, s)
 		if err := g.compare(s, out); err != nil {
 			return fmt.Errorf("%w; got\n%s\nwant\n%s", err, out, strings.Join(s.want, "\n"))
 		}
 		return nil
 	}
-	if s.want != nil && (s.language == "sh" || s.place != "source") {
+	if s.want != nil && (s.language == "sh" || s.place != "source") && !g.once {
 		eventually(t, where, check)
 	} else if err := check(); err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}
 	if runs {
-		g.start(t, s.place, where)
+		g.start(t, s.place, where, strings.Fields(strings.ReplaceAll(command, "DB-ID", g.id))[1:])
 	}
 }
 
-// start leaves pgbridge run running. If one was before, it must have ended
+// start leaves pgbridge running. If one was before, it must have ended
 // because a person must decide.
-func (g *guide) start(t *testing.T, place, where string) {
+func (g *guide) start(t *testing.T, place, where string, args []string) {
 	t.Helper()
 	if p := g.running[place]; p != nil {
 		if code := p.wait(t); code != 3 {
 			t.Fatalf("%s: pgbridge run before this one ended with exit code %d, want 3", where, code)
 		}
 	}
-	g.running[place] = g.site(t, place).start(t, "run")
+	g.running[place] = g.site(t, place).start(t, args...)
 }
 
 // output runs the code and returns what it printed.
@@ -185,7 +197,7 @@ func (g *guide) output(t *testing.T, s guideStep) string {
 		cmd = exec.CommandContext(t.Context(), psql, "-XqAt", "-v", "SHOW_CONTEXT=never")
 		cmd.Env = append(at.db.Env(), "PGUSER="+s.role)
 	}
-	cmd.Stdin = strings.NewReader(code)
+	cmd.Stdin, cmd.Dir = strings.NewReader(code), g.folder
 	return combined(t, cmd)
 }
 

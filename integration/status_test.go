@@ -238,10 +238,10 @@ type removed struct {
 	raw  []byte
 }
 
-// remove takes record seq of the only chain out of the folder.
+// remove takes record seq of the only chain, not the genesis, out of the folder.
 func remove(t testing.TB, dir string, seq uint64) removed {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "*", "*", "1", "*", fmt.Sprintf("%012d-*.item", seq)))
+	found, err := filepath.Glob(filepath.Join(dir, "*", "*", "1", "*", fmt.Sprintf("%012d-actions-*.item", seq)))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("find record %d: %v, %v", seq, found, err)
 	}

@@ -199,6 +199,9 @@ func (s *Server) keep(item *archive.Item) {
 		return
 	}
 	number := fmt.Sprint(ref.DB, ref.Writer, ref.Epoch, ref.Seq)
+	if !ref.Type.Chained() {
+		number += string(ref.Type) // a series of its own
+	}
 	if before, taken := s.digest[number]; taken && before != ref.Digest.String() && !s.Forks {
 		s.t.Errorf("record %d of epoch %d by %s was stored with two digests: %s and %s", ref.Seq, ref.Epoch, ref.Writer, before, ref.Digest)
 	}
