@@ -14,12 +14,12 @@ import (
 // ErrSchema: the schema here is not the one that a record is written against.
 var ErrSchema = errors.New("the schema here is not the one that the records are written against")
 
-// checkTables returns ErrSchema, with the names of tables, if somebody changed
-// the columns of tables here after the stream did. Of a database in which nothing
+// checkTables returns ErrSchema, with the name of a table, if somebody changed
+// its columns here after the stream did. Of a database in which nothing
 // was remembered yet, what is there is remembered.
 func checkTables(ctx context.Context, q sql.Querier) error {
 	rows, err := q.Query(ctx, `SELECT f.table_name FROM pgbridge.fingerprint f LEFT JOIN pgbridge.shape s USING (table_name)
-		WHERE s.digest IS DISTINCT FROM f.digest ORDER BY 1 LIMIT 5`)
+		WHERE f.digest <> coalesce(s.digest, '') ORDER BY 1 LIMIT 1`)
 	if err != nil {
 		return fmt.Errorf("look at the tables: %w", err)
 	}
@@ -28,8 +28,8 @@ func checkTables(ctx context.Context, q sql.Querier) error {
 		return fmt.Errorf("look at the tables: %w", err)
 	}
 	if len(changed) > 0 {
-		return fmt.Errorf("%w: the columns of %s were changed here, or it is gone: undo that; or, to go on with the tables as they are, TRUNCATE pgbridge.fingerprint",
-			ErrSchema, strings.Join(changed, ", "))
+		return fmt.Errorf("%w: the columns of %s were changed here, or it is gone: undo that; or, to go on with it as it is, UPDATE pgbridge.fingerprint SET digest = NULL WHERE table_name = '%s'",
+			ErrSchema, changed[0], strings.ReplaceAll(changed[0], "'", "''"))
 	}
 	_, err = q.Exec(ctx, `INSERT INTO pgbridge.fingerprint SELECT table_name, digest FROM pgbridge.shape
 		WHERE NOT EXISTS (SELECT FROM pgbridge.fingerprint) ON CONFLICT DO NOTHING`)
@@ -59,7 +59,7 @@ func keepTables(ctx context.Context, q sql.Querier, own []string) error {
 	}
 	_, err := q.Exec(ctx, `WITH gone AS (DELETE FROM pgbridge.fingerprint f WHERE NOT EXISTS (SELECT FROM pgbridge.shape s WHERE s.table_name = f.table_name))
 		INSERT INTO pgbridge.fingerprint AS f SELECT table_name, digest FROM pgbridge.shape WHERE table_name <> ALL ($1)
-		ON CONFLICT (table_name) DO UPDATE SET digest = excluded.digest WHERE f.digest <> excluded.digest`, own)
+		ON CONFLICT (table_name) DO UPDATE SET digest = excluded.digest WHERE f.digest IS DISTINCT FROM excluded.digest`, own)
 	if err != nil {
 		return fmt.Errorf("remember the tables: %w", err)
 	}

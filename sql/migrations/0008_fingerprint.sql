@@ -3,7 +3,7 @@
 
 CREATE TABLE pgbridge.fingerprint (
     table_name text COLLATE "C" PRIMARY KEY, -- as records write it
-    digest     text NOT NULL
+    digest     text -- NULL: whatever it is, until the next statement of the stream
 );
 
 -- The tables as they are: names, types and NOT NULL of their columns.
