@@ -85,14 +85,15 @@ func (c *Compare) Run(ctx context.Context) (*Comparison, error) {
 		return nil, err
 	}
 	defer x.rows.remove()
-	r := &comparing{expecting: x, out: &Comparison{Differences: []Difference{}}}
+	r := &comparing{expecting: x, out: &Comparison{Differences: []Difference{}}, room: inMemory}
 	return r.out, r.run(ctx)
 }
 
 // comparing is one comparison under way.
 type comparing struct {
 	*expecting
-	out *Comparison
+	out  *Comparison
+	room int64 // the largest pile that is folded in memory
 }
 
 func (r *comparing) run(ctx context.Context) error {
@@ -264,7 +265,7 @@ func numberText(n int64) *string {
 // not fit in memory is sorted again.
 func (r *comparing) fold(s *sorter, depth int) error {
 	for i, p := range s.piles {
-		if p.size <= inMemory || depth == deepest {
+		if p.size <= r.room || depth == deepest {
 			m := matching{comparing: r, rows: map[string]*there{}}
 			if err := p.each(m.take); err != nil {
 				return err
