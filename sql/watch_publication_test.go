@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -239,8 +240,10 @@ func TestWatchSchemaAfterATimeout(t *testing.T) {
 }
 
 func sqlState(err error) string {
-	if refused, ok := err.(*pgconn.PgError); ok {
-		return refused.Code
+	var refused *pgconn.PgError
+	errors.As(err, &refused)
+	if refused == nil {
+		return ""
 	}
-	return ""
+	return refused.Code
 }

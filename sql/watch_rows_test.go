@@ -40,8 +40,10 @@ func TestRewrittenRows(t *testing.T) {
 			"partitions", "CREATE TABLE a (x int PRIMARY KEY) PARTITION BY LIST (x); CREATE TABLE a1 PARTITION OF a FOR VALUES IN (1); CREATE TABLE a2 PARTITION OF a DEFAULT; INSERT INTO a VALUES (1), (2); ",
 			"ALTER TABLE a ADD z serial", `w ["public.a",["x","z"]] v [["1", "1"],["2", "2"]]`,
 		},
-		{"table as", two, `CREATE TABLE b AS SELECT x, y COLLATE "C" AS "Y y", 1.50::numeric(5,2) AS n, 'a'::char(3) AS c, true AS t, ROW(NULL, '"')::a AS r FROM a WHERE x = 1`,
-			`ALTER TABLE public.b REPLICA IDENTITY FULL w ["public.b",["x","Y y","n","c","t","r"]] v [["1", "p", "1.50", "a  ", "t", "(,"""")"]]`},
+		{
+			"table as", two, `CREATE TABLE b AS SELECT x, y COLLATE "C" AS "Y y", 1.50::numeric(5,2) AS n, 'a'::char(3) AS c, true AS t, ROW(NULL, '"')::a AS r FROM a WHERE x = 1`,
+			`ALTER TABLE public.b REPLICA IDENTITY FULL w ["public.b",["x","Y y","n","c","t","r"]] v [["1", "p", "1.50", "a  ", "t", "(,"""")"]]`,
+		},
 		{"select into", two, "SELECT x, now() AS t INTO b FROM a WHERE x = 1", `ALTER TABLE public.b REPLICA IDENTITY FULL w ["public.b",["x","t"]] v [["1", "` + any + `"]]`},
 		{"unlogged as", two, "CREATE UNLOGGED TABLE b AS SELECT * FROM a", ""},
 		{"logged", "CREATE UNLOGGED TABLE a (x int PRIMARY KEY); INSERT INTO a VALUES (1); ", "ALTER TABLE a SET LOGGED", `w ["public.a",["x"]] v [["1"]]`},
