@@ -101,10 +101,7 @@ func (m *Maker) Create(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	defer s.end(context.WithoutCancel(ctx))
-	store, err := m.newStore(ctx, conn, d, s)
-	if err != nil {
-		return Result{}, err
-	}
+	store := m.newStore(conn, d, s)
 	manifest, err := m.copy(ctx, s, store)
 	if err != nil {
 		return Result{}, err

@@ -24,7 +24,8 @@ type store struct {
 	mu       sync.Mutex                      // of what follows
 	under    map[action.Digest]chan struct{} // contents on their way; closed when they are there
 	conn     *pgx.Conn
-	last     uint64 // number that was given away
+	next     uint64 // number to give to a chunk
+	reserved uint64 // the last number that may be given without asking
 	chunks   int    // kept so far, found or sent
 	sent     int    // those that were sent
 	size     int64
@@ -32,20 +33,16 @@ type store struct {
 	newBytes int64
 }
 
-func (m *Maker) newStore(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) (*store, error) {
-	st := &store{
+func (m *Maker) newStore(conn *pgx.Conn, d sql.Database, s *snapshot) *store {
+	return &store{
 		key: m.Key, wallet: m.wallet(), conn: conn, places: m.places(), under: map[action.Digest]chan struct{}{},
 		deliver: deliver{to: m.Archives, log: m.logger()},
 		header: archive.Header{
 			Type: archive.TypeChunk, DB: d.ID, Epoch: s.head.Epoch, Prev: d.ID, From: s.position.LSN, To: s.position.LSN,
 			System: s.head.system, Timeline: s.head.timeline, Schema: s.head.schema,
 		},
+		next: 1, // and none is reserved
 	}
-	err := conn.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM pgbridge.chunk WHERE epoch = $1`, int64(s.head.Epoch)).Scan(&st.last)
-	if err != nil {
-		return nil, fmt.Errorf("find the last chunk: %w", err)
-	}
-	return st, nil
 }
 
 // keep makes sure that all archives have a chunk with the text of p. It may be
@@ -149,39 +146,68 @@ func (s *store) find(ctx context.Context, content action.Digest) (c Chunk, found
 	return c, found, nil
 }
 
-// add seals a new chunk and sends it. Its number is durable before any archive
-// sees it, so that no other record ever gets it; that all archives have it is
-// noted last. A crash in between costs the chunk, which is then made anew under
+// add seals a new chunk and sends it. Its number is reserved for good before any
+// archive sees it, so that no other record ever gets it; that all archives have it
+// is noted last. A crash in between costs the chunk, which is then made anew under
 // another number.
 func (s *store) add(ctx context.Context, content action.Digest, p piece) (Chunk, error) {
-	c, item, err := s.seal(p)
+	seq, err := s.number(ctx)
+	if err != nil {
+		return Chunk{}, err
+	}
+	c, item, err := s.seal(seq, p)
 	if err != nil {
 		return Chunk{}, err
 	}
 	p.free()
-	const begin = `INSERT INTO pgbridge.chunk (epoch, seq, content, digest, row_count, size, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (epoch, content) DO UPDATE SET (seq, digest, row_count, size, bytes, archives) =
-			(excluded.seq, excluded.digest, excluded.row_count, excluded.size, excluded.bytes, excluded.archives)`
-	if err := s.exec(ctx, begin, int64(c.Epoch), int64(c.Seq), content.String(), c.Digest.String(), c.Rows, c.Size, c.Bytes); err != nil {
-		return Chunk{}, fmt.Errorf("note chunk %d: %w", c.Seq, err)
-	}
 	if err := s.deliver.all(ctx, item.ID, item.Bytes); err != nil {
 		return Chunk{}, fmt.Errorf("send chunk %d: %w", c.Seq, err)
 	}
-	const end = `UPDATE pgbridge.chunk SET archives = $3 WHERE epoch = $1 AND seq = $2`
-	if err := s.exec(ctx, end, int64(c.Epoch), int64(c.Seq), s.places); err != nil {
-		return Chunk{}, fmt.Errorf("note chunk %d: %w", c.Seq, err)
+	return c, s.note(ctx, content, c)
+}
+
+// reserve is how many numbers are reserved at once: each time waits for the disk
+// of a server that has other things to write.
+const reserve = 16
+
+// number gives a number away.
+func (s *store) number(ctx context.Context) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next > s.reserved {
+		var given int64
+		err := s.conn.QueryRow(ctx, `INSERT INTO pgbridge.chunk_number AS n (epoch, given) VALUES ($1, $2)
+			ON CONFLICT (epoch) DO UPDATE SET given = n.given + $2 RETURNING given`, int64(s.header.Epoch), reserve).Scan(&given)
+		if err != nil {
+			return 0, fmt.Errorf("reserve numbers of chunks: %w", err)
+		}
+		s.next, s.reserved = uint64(given)-reserve+1, uint64(given)
 	}
-	return c, nil
+	s.next++
+	return s.next - 1, nil
+}
+
+// note remembers that all archives have a chunk. It is not waited for: what a
+// crash forgets is only sent again, and the mark of the checkpoint comes after it.
+func (s *store) note(ctx context.Context, content action.Digest, c Chunk) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.conn.Exec(ctx, `WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))
+		INSERT INTO pgbridge.chunk (epoch, seq, content, digest, row_count, size, bytes, archives)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[] FROM quick
+		ON CONFLICT (epoch, content) DO UPDATE SET (seq, digest, row_count, size, bytes, archives) =
+			(excluded.seq, excluded.digest, excluded.row_count, excluded.size, excluded.bytes, excluded.archives)`,
+		int64(c.Epoch), int64(c.Seq), content.String(), c.Digest.String(), c.Rows, c.Size, c.Bytes, s.places)
+	if err != nil {
+		return fmt.Errorf("note chunk %d: %w", c.Seq, err)
+	}
+	return nil
 }
 
 // seal makes the record of a new chunk, and wraps it.
-func (s *store) seal(p piece) (Chunk, archive.Item, error) {
+func (s *store) seal(seq uint64, p piece) (Chunk, archive.Item, error) {
 	h := s.header
-	s.mu.Lock()
-	s.last++
-	h.Seq = s.last
-	s.mu.Unlock()
+	h.Seq = seq
 	record, err := archive.Seal(s.key, h, p.text)
 	if err != nil {
 		return Chunk{}, archive.Item{}, err
@@ -191,11 +217,4 @@ func (s *store) seal(p piece) (Chunk, archive.Item, error) {
 		return Chunk{}, archive.Item{}, fmt.Errorf("wrap chunk %d: %w", h.Seq, err)
 	}
 	return Chunk{Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Rows: p.rows, Size: int64(len(p.text)), Bytes: int64(len(record.Bytes))}, item, nil
-}
-
-func (s *store) exec(ctx context.Context, query string, args ...any) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, err := s.conn.Exec(ctx, query, args...)
-	return err
 }

@@ -22,6 +22,12 @@ CREATE TABLE pgbridge.checkpoint (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Numbers of chunks up to this one may have been used, whatever became of them.
+CREATE TABLE pgbridge.chunk_number (
+    epoch      integer PRIMARY KEY,
+    given      bigint NOT NULL
+);
+
 -- What a chunk holds is found again by the hash of its content, so that no
 -- archive is sent it twice.
 CREATE TABLE pgbridge.chunk (
