@@ -206,3 +206,25 @@ func TestSchemaThatStaysAtHome(t *testing.T) {
 		}
 	}
 }
+
+// A rewrite that fills several records, a statement in the middle of a huge
+// transaction, and a start in between.
+func TestSchemaOfHugeTransactions(t *testing.T) {
+	source, follower := pgtest.New(t), pgtest.New(t)
+	source.Exec(t, `CREATE TABLE big (id int PRIMARY KEY, note text); INSERT INTO big SELECT n, repeat('x', 250) FROM generate_series(1, 40000) n`)
+	p := newPipeOf(t, source, source.URL(), sql.ScopeAll)
+	publishing, following := p.publish(t), p.follow(t, follower)
+	source.Exec(t, `ALTER TABLE big ADD r float8 DEFAULT random()`)
+	source.Exec(t, `BEGIN; UPDATE big SET note = repeat('y', 250); ALTER TABLE big RENAME note TO remark; UPDATE big SET remark = 'short' WHERE id % 2 = 0; CREATE TABLE more (id int PRIMARY KEY); INSERT INTO more SELECT id FROM big; COMMIT; INSERT INTO more VALUES (0)`)
+	p.caughtUp(t, follower, publishing, following)
+	pgtest.RequireEqual(t, schemaOf(t, follower), schemaOf(t, source))
+	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
+	pgtest.RequireEqual(t, pgtest.Dump(t, p.restore(t)), pgtest.Dump(t, source))
+	parts := 0
+	for _, body := range p.bodies(t) {
+		parts += strings.Count(string(body), `"part":`)
+	}
+	if parts < 2 {
+		t.Errorf("the transactions fill %d parts, want more", parts)
+	}
+}
