@@ -105,38 +105,58 @@ func TestVerifyCheckpoints(t *testing.T) {
 	}{
 		{name: "clean", checkpoints: 2},
 		{name: "unconfirmed", unconfirmed: true, faults: []string{"unconfirmed checkpoint 2-2 has 0,1"}, checkpoints: 1},
-		{name: "a chunk missing in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[0].drop(t, b.chunks[1]) },
-			faults: []string{"missing chunk 2-2 in 0 has 1"}, checkpoints: 2},
+		{
+			name: "a chunk missing in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[0].drop(t, b.chunks[1]) },
+			faults: []string{"missing chunk 2-2 in 0 has 1"}, checkpoints: 2,
+		},
 		{name: "a chunk missing in both", spoil: func(t *testing.T, b *beside, a []Archive) {
 			a[0].drop(t, b.chunks[7])
 			a[1].drop(t, b.chunks[7])
 		}, faults: []string{"missing chunk 8-8"}, detail: "of checkpoint 2", checkpoints: 1},
-		{name: "a chunk damaged in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[1].spoil(t, b.chunks[1], flip) },
-			faults: []string{"damaged chunk 2-2 in 1 has 0"}, checkpoints: 2},
+		{
+			name: "a chunk damaged in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[1].spoil(t, b.chunks[1], flip) },
+			faults: []string{"damaged chunk 2-2 in 1 has 0"}, checkpoints: 2,
+		},
 		{name: "a chunk damaged in both", spoil: func(t *testing.T, b *beside, a []Archive) {
 			a[0].spoil(t, b.chunks[7], half)
 			a[1].spoil(t, b.chunks[7], flip)
 		}, faults: []string{"damaged chunk 8-8 in 0", "damaged chunk 8-8 in 1", "missing chunk 8-8"}, checkpoints: 1},
-		{name: "the checkpoint missing in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[1].drop(t, b.manifests[0]) },
-			faults: []string{"missing checkpoint 1-1 in 1 has 0"}, checkpoints: 2},
+		{
+			name: "the checkpoint missing in one", spoil: func(t *testing.T, b *beside, a []Archive) { a[1].drop(t, b.manifests[0]) },
+			faults: []string{"missing checkpoint 1-1 in 1 has 0"}, checkpoints: 2,
+		},
 		{name: "the checkpoint missing in both", spoil: func(t *testing.T, b *beside, a []Archive) {
 			a[0].drop(t, b.manifests[1])
 			a[1].drop(t, b.manifests[1])
 		}, faults: []string{"missing checkpoint 2-2"}, detail: "the chain names it", checkpoints: 1},
-		{name: "wrong sum", change: func(b *beside, m *checkpoint.Manifest) { m.State[1].Sum[31]++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "do not add up", checkpoints: 1},
-		{name: "wrong sum of a partitioned table", change: func(b *beside, m *checkpoint.Manifest) { m.State[0].Sum[0]++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "public.part", checkpoints: 1},
-		{name: "wrong number of rows", change: func(b *beside, m *checkpoint.Manifest) { m.State[1].Rows++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "have 3 rows, the state says 4", checkpoints: 1},
-		{name: "wrong rows of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Rows++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 of public.post has 2 rows", checkpoints: 1},
-		{name: "wrong size of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Size++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 has", checkpoints: 1},
-		{name: "after another record", change: func(b *beside, m *checkpoint.Manifest) { m.Heads[0].Digest[0]++ },
-			faults: []string{"wrong checkpoint 2-2"}, detail: "not in the chain", checkpoints: 1},
-		{name: "after another checkpoint", change: func(b *beside, _ *checkpoint.Manifest) { b.last[0]++ },
-			faults: []string{"unlinked checkpoint 2-2 has 0,1"}, checkpoints: 2},
+		{
+			name: "wrong sum", change: func(b *beside, m *checkpoint.Manifest) { m.State[1].Sum[31]++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "do not add up", checkpoints: 1,
+		},
+		{
+			name: "wrong sum of a partitioned table", change: func(b *beside, m *checkpoint.Manifest) { m.State[0].Sum[0]++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "public.part", checkpoints: 1,
+		},
+		{
+			name: "wrong number of rows", change: func(b *beside, m *checkpoint.Manifest) { m.State[1].Rows++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "have 3 rows, the state says 4", checkpoints: 1,
+		},
+		{
+			name: "wrong rows of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Rows++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 of public.post has 2 rows", checkpoints: 1,
+		},
+		{
+			name: "wrong size of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Size++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 has", checkpoints: 1,
+		},
+		{
+			name: "after another record", change: func(b *beside, m *checkpoint.Manifest) { m.Heads[0].Digest[0]++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "not in the chain", checkpoints: 1,
+		},
+		{
+			name: "after another checkpoint", change: func(b *beside, _ *checkpoint.Manifest) { b.last[0]++ },
+			faults: []string{"unlinked checkpoint 2-2 has 0,1"}, checkpoints: 2,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

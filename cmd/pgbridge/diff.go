@@ -113,7 +113,7 @@ func printChanges(out *bufio.Writer, c *audit.Changes) error {
 		if r.Times > 1 {
 			fmt.Fprintf(out, " (%d equal rows)", r.Times)
 		}
-		out.WriteByte('\n')
+		fmt.Fprintln(out)
 		if err := printColumns(out, r.Columns); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func parseKey(g *sql.Genesis, table action.Name, args []string) (key []audit.Val
 func printEvent(out *bufio.Writer, e *audit.Event) error {
 	fmt.Fprintf(out, "%s %s %s", e.At.Format(textTime), e.Position, e.Operation)
 	if e.Copied {
-		out.WriteString(" copy")
+		fmt.Fprint(out, " copy")
 	}
 	for _, v := range e.Key {
 		fmt.Fprintf(out, " %s=%s", printableColumn(v.Name), cutText(v.Text))
@@ -127,7 +127,7 @@ func printEvent(out *bufio.Writer, e *audit.Event) error {
 		}
 		fmt.Fprintf(out, " by %s(%s)", printable(e.Action), strings.Join(params, ", "))
 	}
-	out.WriteByte('\n')
+	fmt.Fprintln(out)
 	if e.Statement != "" {
 		fmt.Fprintf(out, "    %s\n", cut(oneLine(e.Statement)))
 	}
