@@ -21,7 +21,31 @@ func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --db-id ID [--repair] | --database",
 		Short: "Read every record in the archives and prove it, or name what is amiss",
-		Long: `Verify reads everything that the archives hold of a database, each archive by
+		Long: verifyHelp,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			if database || cmd.Flags().Changed("database-url") {
+				return a.compareDatabase(cmd.Context(), id, most)
+			}
+			db, err := parseDBID(id)
+			if err != nil {
+				return err
+			}
+			return a.verify(cmd.Context(), db, repair)
+		},
+	}
+	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	cmd.Flags().BoolVar(&repair, "repair", false, "copy what one archive lacks, or has damaged, from another")
+	cmd.Flags().BoolVar(&database, "database", false, "compare the configured database with the log")
+	cmd.Flags().IntVar(&most, "most", 100, "list this `number` of differences; all are counted")
+	return cmd
+}
+
+const verifyHelp = `Verify reads everything that the archives hold of a database, each archive by
 itself and all together: form, signature and hash of every record, its place in the
 chain, every line of its body, the schema it is written against, and every
 checkpoint that the chain names, with all its chunks and the sums of their rows. It
@@ -58,29 +82,7 @@ prints one object: last (the last transaction that counts), checkpoint, tables, 
 found, differences (kind, table, key, times, columns: old is what must be, new what is).
 
 Exit codes: 0 all is there and right. 1 an archive could not be read. 3 something is
-amiss. --json prints one object.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := newApp(cmd)
-			if err != nil {
-				return err
-			}
-			if database || cmd.Flags().Changed("database-url") {
-				return a.compareDatabase(cmd.Context(), id, most)
-			}
-			db, err := parseDBID(id)
-			if err != nil {
-				return err
-			}
-			return a.verify(cmd.Context(), db, repair)
-		},
-	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
-	cmd.Flags().BoolVar(&repair, "repair", false, "copy what one archive lacks, or has damaged, from another")
-	cmd.Flags().BoolVar(&database, "database", false, "compare the configured database with the log")
-	cmd.Flags().IntVar(&most, "most", 100, "list this `number` of differences; all are counted")
-	return cmd
-}
+amiss. --json prints one object.`
 
 // audited are the archives, those that can be repaired with a way to write.
 func (a *app) audited() ([]audit.Archive, error) {
