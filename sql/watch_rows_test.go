@@ -37,6 +37,12 @@ func TestRewrittenRows(t *testing.T) {
 			`w ["public.a",["x","y","t"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]] w ["public.b",["x","y","z","t"]] v [["3", "q", "4", "` + any + `"]]`,
 		},
 		{
+			"partitions that are elsewhere", `CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw; CREATE TABLE a (x int) PARTITION BY LIST (x);
+				CREATE FOREIGN TABLE a0 PARTITION OF a FOR VALUES IN (0) SERVER far; CREATE TABLE a1 (y text, x int); ALTER TABLE a1 DROP y; ALTER TABLE a ATTACH PARTITION a1 FOR VALUES IN (1); INSERT INTO a VALUES (1);
+				CREATE UNLOGGED TABLE a2 PARTITION OF a FOR VALUES IN (2); INSERT INTO a VALUES (2); CREATE UNLOGGED TABLE a3 PARTITION OF a DEFAULT; `,
+			"ALTER TABLE a ADD z serial", `w ["public.a",["x","z"]] v [["1", "1"]]`,
+		},
+		{
 			"partitions", "CREATE TABLE a (x int PRIMARY KEY) PARTITION BY LIST (x); CREATE TABLE a1 PARTITION OF a FOR VALUES IN (1); CREATE TABLE a2 PARTITION OF a DEFAULT; INSERT INTO a VALUES (1), (2); ",
 			"ALTER TABLE a ADD z serial", `w ["public.a",["x","z"]] v [["1", "1"],["2", "2"]]`,
 		},

@@ -110,7 +110,7 @@ CREATE FUNCTION pgbridge.settings(path json) RETURNS json LANGUAGE sql STABLE SE
         (2, 'TimeZone', current_setting('TimeZone'), NULL),
         (3, 'DateStyle', current_setting('DateStyle'), NULL),
         (4, 'IntervalStyle', current_setting('IntervalStyle'), NULL),
-        (5, 'standard_conforming_strings', current_setting('standard_conforming_strings'), 'on'),
+        (5, 'standard_conforming_strings', coalesce(nullif(current_setting('pgbridge.caller_strings', true), ''), 'on'), 'on'),
         (6, 'array_nulls', current_setting('array_nulls'), 'on'),
         (7, 'transform_null_equals', current_setting('transform_null_equals'), 'off'),
         (8, 'xmloption', current_setting('xmloption'), 'content'),
@@ -180,10 +180,12 @@ CREATE FUNCTION pgbridge.inner_counts() RETURNS jsonb LANGUAGE sql STABLE SET se
 $$;
 
 -- Runs as who changes the schema, whose search_path no function with rights of its
--- own can see. It fires before pgbridge_ddl.
+-- own can see, and under his settings, also those that the others cannot be read
+-- under. It fires before pgbridge_ddl.
 CREATE FUNCTION pgbridge.note_caller() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_catalog.set_config('pgbridge.caller_path', pg_catalog.array_to_json(pg_catalog.current_schemas(false))::pg_catalog.text, true);
+    PERFORM pg_catalog.set_config('pgbridge.caller_path', pg_catalog.array_to_json(pg_catalog.current_schemas(false))::pg_catalog.text, true),
+        pg_catalog.set_config('pgbridge.caller_strings', pg_catalog.current_setting('standard_conforming_strings'), true);
 END $$;
 
 -- What a script of an extension does, and what the triggers themselves do, is not
@@ -461,26 +463,29 @@ CREATE FUNCTION pgbridge.mark_rows(relation oid) RETURNS void LANGUAGE plpgsql
     SET xmlbinary = 'base64' SET lc_monetary = 'C' SET search_path = '' SET quote_all_identifiers = off SET row_security = off AS $$
 DECLARE
     columns pg_catalog.text[];
-    source  pg_catalog.text;
+    leaf    pg_catalog.oid;
     line    pg_catalog.text;
     batch   pg_catalog.text[] := '{}';
     size    pg_catalog.int8 := 0;
 BEGIN
     SELECT coalesce(pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum), '{}') INTO columns
         FROM pg_catalog.pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
-    SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || pgbridge.table_sql(c.oid) INTO source FROM pg_catalog.pg_class c WHERE c.oid = relation;
     PERFORM pgbridge.write_mark('w', pg_catalog.format('[%s,%s]', pg_catalog.to_json(pgbridge.table_name(relation)), pg_catalog.array_to_json(columns)));
-    FOR line IN EXECUTE pg_catalog.format('SELECT pg_catalog.json_build_array(%s)::pg_catalog.text FROM %s AS t', (
-        SELECT pg_catalog.string_agg(pg_catalog.format('CASE WHEN t.%1$I IS DISTINCT FROM NULL THEN pg_catalog.format(''%%s'', t.%1$I) END', c), ', ' ORDER BY i)
-        FROM pg_catalog.unnest(columns) WITH ORDINALITY AS u(c, i)), source)
+    FOR leaf IN SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND c.relpersistence = 'p' -- others are not published
+        AND (c.oid = relation OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(relation) AS t)) ORDER BY c.oid
     LOOP
-        batch := batch || line;
-        size := size + pg_catalog.length(line);
-        IF size > 1000000 THEN
-            PERFORM pgbridge.write_mark('v', '[' || pg_catalog.array_to_string(batch, ',') || ']');
-            batch := '{}';
-            size := 0;
-        END IF;
+        FOR line IN EXECUTE pg_catalog.format('SELECT pg_catalog.json_build_array(%s)::pg_catalog.text FROM ONLY %s AS t', (
+            SELECT pg_catalog.string_agg(pg_catalog.format('CASE WHEN t.%1$I IS DISTINCT FROM NULL THEN pg_catalog.format(''%%s'', t.%1$I) END', c), ', ' ORDER BY i)
+            FROM pg_catalog.unnest(columns) WITH ORDINALITY AS u(c, i)), pgbridge.table_sql(leaf))
+        LOOP
+            batch := batch || line;
+            size := size + pg_catalog.length(line);
+            IF size > 1000000 THEN
+                PERFORM pgbridge.write_mark('v', '[' || pg_catalog.array_to_string(batch, ',') || ']');
+                batch := '{}';
+                size := 0;
+            END IF;
+        END LOOP;
     END LOOP;
     IF size > 0 THEN
         PERFORM pgbridge.write_mark('v', '[' || pg_catalog.array_to_string(batch, ',') || ']');
@@ -547,9 +552,10 @@ $$;
 -- Marks what has changed: for statements that drop at sql_drop, where the server
 -- says what is gone, for others at ddl_command_end. Then sees to the publication, and
 -- to rows that a peer cannot make.
--- Whatever the session does to the planner, its own queries are to be fast.
+-- Its own text is read in one way, and its queries are fast, whatever the session
+-- does to the reader and the planner.
 CREATE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET enable_nestloop = on SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on SET enable_indexscan = on SET enable_sort = on
+    SET standard_conforming_strings = on SET enable_nestloop = on SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on SET enable_indexscan = on SET enable_sort = on
     SET enable_hashagg = on SET enable_bitmapscan = on SET enable_material = on SET plan_cache_mode = auto SET jit = off AS $$
 DECLARE
     stack     text;
