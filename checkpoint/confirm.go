@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func (f *Finder) look(ctx context.Context, q archive.Query, c *Checkpoint, read 
 	if err != nil {
 		return false, fmt.Errorf("find the mark of checkpoint %d: %w", c.Number, err)
 	}
-	slices.SortFunc(refs, func(a, b archive.Ref) int { return compare(a.Seq, b.Seq) })
+	slices.SortFunc(refs, func(a, b archive.Ref) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, ref := range refs {
 		if read[ref.Seq] || ref.Seq < q.First || ref.Seq > q.Last || !ref.Type.Chained() {
 			continue

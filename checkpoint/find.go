@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,18 +68,8 @@ func (f *Finder) Numbers(ctx context.Context) ([]uint64, error) {
 	for n := range known {
 		numbers = append(numbers, n)
 	}
-	slices.SortFunc(numbers, func(a, b uint64) int { return -compare(a, b) })
+	slices.SortFunc(numbers, func(a, b uint64) int { return cmp.Compare(b, a) })
 	return numbers, nil
-}
-
-func compare(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }
 
 // known asks for window after window until one is empty.

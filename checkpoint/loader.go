@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -162,7 +163,7 @@ func (l *Loader) settle(ctx context.Context, conn *pgx.Conn) error {
 		if err := setSequences(ctx, tx, l.Checkpoint.Sequences); err != nil {
 			return err
 		}
-		for _, name := range slices.Sorted(keys(l.Checkpoint.Definitions)) {
+		for _, name := range slices.Sorted(maps.Keys(l.Checkpoint.Definitions)) {
 			text := string(l.Checkpoint.Definitions[name])
 			d, err := action.ParseDefinition([]byte(text))
 			if err != nil {

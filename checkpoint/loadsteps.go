@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
 		}
 		use := sessions
 		if phase == sql.PhaseIndexes {
-			slices.SortStableFunc(steps, func(a, b sql.Step) int { return compare(plan.size(b.Table), plan.size(a.Table)) })
+			slices.SortStableFunc(steps, func(a, b sql.Step) int { return cmp.Compare(plan.tables[b.Table].Size, plan.tables[a.Table].Size) })
 		} else if phase != sql.PhaseForeignKeys {
 			use = sessions[:1]
 		}
@@ -57,8 +58,6 @@ type stepPlan struct {
 	tables  map[string]sql.Relation
 	leftOut []string
 }
-
-func (p *stepPlan) size(table string) uint64 { return uint64(p.tables[table].Size) }
 
 func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, error) {
 	text, err := l.Library.Text(ctx, l.Checkpoint.PostData)
