@@ -230,6 +230,35 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// What a row was under another key is known, though no record says it again.
+func TestDiffAfterAnotherKey(t *testing.T) {
+	t.Parallel()
+	w := newWriter(t)
+	key := func(from, to string) line { return row(action.Update, []string{"id"}, []string{"id"}, from, to) }
+	w.next(insert("1", "one"), key("1", "2"), key("2", "3"))
+	w.next(update("3", "drei"), key("3", "4"))
+	for _, test := range []struct {
+		to   Moment
+		want []string
+	}{
+		{Moment{Epoch: 1, Seq: 3, Tx: 0}, []string{"updated title=one>drei"}},
+		{Moment{}, []string{"deleted id=3> title=one>", "inserted id=>4 title=>drei"}},
+	} {
+		d := Diff{Chain: w.chain, Genesis: w.genesis(), From: Moment{Epoch: 1, Seq: 2, Tx: -1}, To: test.to}
+		changes, err := d.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range changes.Rows {
+			got = append(got, r.Operation+" "+changed(r.Columns))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
 // Rows of a table that has no key are told apart by their values.
 func TestDiffWithoutKey(t *testing.T) {
 	t.Parallel()

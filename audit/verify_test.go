@@ -169,6 +169,14 @@ func TestVerify(t *testing.T) {
 				put(t, a[1], item)
 			}
 		}, complete: 134},
+		{name: "a part in between that is lost", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one, three := insert("1000", "x"), insert("1001", "y")
+			one.more, three.part = true, 3
+			for _, item := range []archive.Item{w.next(one), w.next(three)} {
+				put(t, a[0], item)
+				put(t, a[1], item)
+			}
+		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
 		{name: "a part that is lost", spoil: func(t *testing.T, w *writer, a []Archive) {
 			one := insert("1000", "x")
 			one.more = true
@@ -260,5 +268,16 @@ func TestVerifyGoesOnWithoutAnArchive(t *testing.T) {
 	v.Archives = v.Archives[1:]
 	if _, err := v.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the line is dead") {
 		t.Errorf("alone: got %v, want that it could not be read", err)
+	}
+}
+
+// A hole that is wider than what is asked for at once does not look like the end.
+func TestVerifyWideHole(t *testing.T) {
+	t.Parallel()
+	w := chainOf(t, 320)
+	a := []Archive{folder(t, slices.Concat(w.items[:20], w.items[310:])...)}
+	r := w.verify(t, a...)
+	if got := told(r, a); !slices.Equal(got, []string{"missing actions 21-310"}) || r.Complete.Seq != 20 || r.Head != 321 {
+		t.Errorf("got %q, complete up to %d of %d, want records 21 to 310 missing of 321", got, r.Complete.Seq, r.Head)
 	}
 }

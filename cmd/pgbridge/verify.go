@@ -21,8 +21,8 @@ func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --db-id ID [--repair] | --database",
 		Short: "Read every record in the archives and prove it, or name what is amiss",
-		Long: verifyHelp,
-		Args: noArgs,
+		Long:  verifyHelp,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
 			if err != nil {
