@@ -199,7 +199,11 @@ func (r *result) did(of func(round) *measure) string {
 	case "µs":
 		return fmt.Sprintf("%.0f µs", 1000*m(func(v *measure) float64 { return v.Median }))
 	case "MB":
-		return fmt.Sprintf("bridge %.0f MB, follower %.0f", m(func(v *measure) float64 { return v.Memory["bridge"] }), m(func(v *measure) float64 { return v.Memory["follower"] }))
+		var all []string
+		for _, who := range slices.Sorted(maps.Keys(of(r.Rounds[0]).Memory)) {
+			all = append(all, fmt.Sprintf("%s %.0f", who, m(func(v *measure) float64 { return v.Memory[who] })))
+		}
+		return strings.Join(all, ", ") + " MB"
 	}
 	return fmt.Sprintf("%s %s (%.1f s of %.1f)", count(m(func(v *measure) float64 { return v.rate() })), r.Unit, m(func(v *measure) float64 { return v.Seconds }), m(func(v *measure) float64 { return v.Total }))
 }

@@ -62,7 +62,7 @@ func TestReport(t *testing.T) {
 	got := strings.Join(strings.Fields(text.String()), " ")
 	for _, want := range []string{
 		"catchup 250,000 rows/s (4.0 s of 5.0) peer 500,000 rows/s (2.0 s of 2.0) 0.50 0.50 0.50 0.22 >= 0.50 pass",
-		"memory bridge 256 MB, follower 80 - 256 256 < 256 FAIL",
+		"memory bridge 256, follower 80 MB - 256 256 < 256 FAIL",
 		"pgbridge: 3.0 in all: bridge 3.0",
 	} {
 		if !strings.Contains(got, want) {
