@@ -17,9 +17,9 @@ func TestDatabase(t *testing.T) {
 	if err := SaveDatabase(t.Context(), conn, Database{Role: RoleWriter, Stage: StageReady, Name: "app"}); err == nil {
 		t.Error("saved a ready database without an id, want an error")
 	}
-	begun := Database{Role: RoleWriter, Stage: StageInit, Name: `A "name"`, Publication: DefaultName, Slot: DefaultName}
+	begun := Database{Role: RoleWriter, Stage: StageInit, Name: `A "name"`, Publication: DefaultName, Slot: DefaultName, Scope: ScopeListed}
 	ready := begun
-	ready.Stage, ready.ID, ready.Genesis, ready.Slot = StageReady, action.Digest{1, 2, 0xff}, []byte("\x00record"), "other"
+	ready.Stage, ready.ID, ready.Genesis, ready.Slot, ready.Scope = StageReady, action.Digest{1, 2, 0xff}, []byte("\x00record"), "other", ScopeAll
 	for _, want := range []Database{begun, ready} {
 		if err := SaveDatabase(t.Context(), conn, want); err != nil {
 			t.Fatal(err)
