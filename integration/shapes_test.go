@@ -390,8 +390,10 @@ func TestWidth(t *testing.T) {
 		name: "no columns",
 		before: `CREATE TABLE none (); ALTER TABLE none REPLICA IDENTITY FULL; INSERT INTO none SELECT FROM generate_series(1, 3);
 			CREATE TABLE only_generated (g int GENERATED ALWAYS AS (1 + 1) STORED); INSERT INTO only_generated DEFAULT VALUES`,
-		changes: []string{`INSERT INTO none SELECT FROM generate_series(1, 4)`, `INSERT INTO only_generated DEFAULT VALUES`, `DELETE FROM none WHERE ctid < '(0,3)'`,
-			`BEGIN; INSERT INTO none DEFAULT VALUES; DELETE FROM none WHERE ctid = '(0,3)'; COMMIT`, `DELETE FROM none`, `INSERT INTO none DEFAULT VALUES`, `TRUNCATE none`, `INSERT INTO none DEFAULT VALUES`},
+		changes: []string{
+			`INSERT INTO none SELECT FROM generate_series(1, 4)`, `INSERT INTO only_generated DEFAULT VALUES`, `DELETE FROM none WHERE ctid < '(0,3)'`,
+			`BEGIN; INSERT INTO none DEFAULT VALUES; DELETE FROM none WHERE ctid = '(0,3)'; COMMIT`, `DELETE FROM none`, `INSERT INTO none DEFAULT VALUES`, `TRUNCATE none`, `INSERT INTO none DEFAULT VALUES`,
+		},
 	}, {
 		name: "only generated columns", until: 17,
 		before:  `CREATE TABLE only_generated (g int GENERATED ALWAYS AS (1 + 1) STORED); ALTER TABLE only_generated REPLICA IDENTITY FULL; INSERT INTO only_generated SELECT FROM generate_series(1, 5)`,
