@@ -252,3 +252,23 @@ func TestSchemaLoaded(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// What was prepared before a statement is of no use after it: the rows that a
+// call wrote are compared with those of a table that is another.
+func TestSchemaBetweenCalls(t *testing.T) {
+	r := newRig(t, oneTable+`; CREATE FUNCTION add(id int, a text) RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO work.t VALUES (id, a); END'`)
+	add := func(id int, text string) tx {
+		return does(call("add", idA, []any{id, text}, insert("t", idA, id, text)))
+	}
+	err := r.target(t).apply(t.Context(), []opened{
+		r.record(does(define("add", "function", idA, []string{"integer", "text"}))),
+		r.record(add(1, "one"), does(ddl("ALTER TABLE t ALTER a TYPE varchar(9)")), add(2, "two"), does(ddl("ALTER TABLE t RENAME TO u"), ddl("CREATE VIEW t AS SELECT * FROM u")),
+			does(call("add", idA, []any{3, "three"}, insert("u", idA, 3, "three")))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.rows(t, "SELECT * FROM work.u ORDER BY id"), "(1,one) (2,two) (3,three)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

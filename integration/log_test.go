@@ -28,23 +28,7 @@ func TestLog(t *testing.T) {
 	dir := t.TempDir()
 	writer, id := board(t, "dir://"+dir)
 	writer.start(t, "run")
-	writer.db.Exec(t, `CREATE TABLE note (text text)`) // not published
-	writer.db.Exec(t, `INSERT INTO post VALUES (101, 'hello'), (102, NULL)`)
-	between := writer.db.Value(t, `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')`)
-	writer.db.Exec(t, `UPDATE post SET title = 'hello, world' WHERE id = 101`)
-	writer.db.Exec(t, `UPDATE post SET id = 103 WHERE id = 102`)
-	writer.db.Exec(t, `DELETE FROM post WHERE id = 103`)
-	writer.db.Exec(t, `TRUNCATE post`)
-
 	reader := &site{env: []string{"PGBRIDGE_ARCHIVE=dir://" + dir}} // no database, no key
-	live := []string{
-		`public.post.insert id=101 title="hello"`,
-		`public.post.insert id=102 title=null`,
-		`public.post.update id=101 title="hello, world"`,
-		`public.post.update id=102->103`,
-		`public.post.delete id=103`,
-		`public.post.truncate`,
-	}
 	holds := func(lines int) {
 		t.Helper()
 		eventually(t, "everything is in the archive", func() error {
@@ -55,13 +39,32 @@ func TestLog(t *testing.T) {
 			return nil
 		})
 	}
+	writer.db.Exec(t, `CREATE TABLE note (text text)`)
+	writer.db.Exec(t, `INSERT INTO post VALUES (101, 'hello'), (102, NULL)`)
+	holds(104) // the update is in another record
+	between := writer.db.Value(t, `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')`)
+	writer.db.Exec(t, `UPDATE post SET title = 'hello, world' WHERE id = 101`)
+	writer.db.Exec(t, `UPDATE post SET id = 103 WHERE id = 102`)
+	writer.db.Exec(t, `DELETE FROM post WHERE id = 103`)
+	writer.db.Exec(t, `TRUNCATE post`)
+
+	live := []string{
+		`pgbridge.schema CREATE TABLE note (text text)`,
+		`pgbridge.schema ALTER TABLE public.note REPLICA IDENTITY FULL`,
+		`public.post.insert id=101 title="hello"`,
+		`public.post.insert id=102 title=null`,
+		`public.post.update id=101 title="hello, world"`,
+		`public.post.update id=102->103`,
+		`public.post.delete id=103`,
+		`public.post.truncate`,
+	}
 	holds(100 + len(live))
 	all := logged(t, reader, "--db-id", id)
 	if want := `copy public.post.insert id=1 title="post 1"`; all[0] != want {
 		t.Errorf("first line: got %q, want %q", all[0], want)
 	}
 	// An update of the key alone writes the whole row.
-	all = slices.Concat(all[:103], []string{strings.TrimSuffix(all[103], " title=null")}, all[104:])
+	all = slices.Concat(all[:105], []string{strings.TrimSuffix(all[105], " title=null")}, all[106:])
 	if !slices.Equal(all[100:], live) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(all[100:], "\n"), strings.Join(live, "\n"))
 	}
@@ -74,7 +77,8 @@ func TestLog(t *testing.T) {
 		{[]string{"--action", "update"}, 2},
 		{[]string{"--action", "public.post.delete", "--action", "truncate"}, 2},
 		{[]string{"--table", "public.post", "--since", between}, 4},
-		{[]string{"--until", between}, 102},
+		{[]string{"--until", between}, 104},
+		{[]string{"--action", "pgbridge.schema"}, 2},
 		{[]string{"--table", "public.note"}, 0},
 	} {
 		if got := logged(t, reader, append(test.args, "--db-id", id)...); len(got) != test.want {
