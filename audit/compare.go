@@ -40,11 +40,14 @@ type Compare struct {
 
 // Comparison is what Compare finds.
 type Comparison struct {
-	Last        Position     `json:"last"`       // the last transaction that the database must hold; the zero Position: none since the base
-	Checkpoint  uint64       `json:"checkpoint"` // it began with; 0: the genesis
-	Tables      int          `json:"tables"`     // that were compared
-	Rows        int64        `json:"rows"`       // that the database has in them
-	Found       int64        `json:"found"`      // how many differences
+	Last       Position `json:"last"`       // the last transaction that the database must hold; the zero Position: none since the base
+	Checkpoint uint64   `json:"checkpoint"` // it began with; 0: the genesis
+	Tables     int      `json:"tables"`     // that were compared
+	Rows       int64    `json:"rows"`       // that the database has in them
+	// Partly are tables whose columns were changed since the base: of older rows
+	// only the keys were compared, and what was written later.
+	Partly      []string     `json:"partly,omitempty"`
+	Found       int64        `json:"found"` // how many differences
 	Differences []Difference `json:"differences"`
 
 	Reached uint64 `json:"-"` // the last record that was read
@@ -164,6 +167,10 @@ func (r *comparing) compareTables() {
 			continue
 		}
 		r.out.Tables++
+		if t.altered {
+			r.out.Partly = append(r.out.Partly, t.name.String())
+			continue
+		}
 		stored := t.live.Stored()
 		for _, name := range t.columns {
 			if !slices.Contains(stored, name) {

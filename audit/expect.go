@@ -56,6 +56,7 @@ type expected struct {
 	numbers map[string]int
 	key     []string
 	touched bool                   // something happened to it since the base
+	altered bool                   // its columns were changed since
 	base    *checkpoint.TableState // what it was in the base, if that says it
 	live    *sql.Table
 }
@@ -112,10 +113,14 @@ func (x *expecting) readTail(ctx context.Context) error {
 		}
 		if c.shape.Op == action.Schema {
 			statement, _ := c.values[0].Text()
-			if !leaves(statement) {
+			if leaves(statement) {
+				return nil
+			}
+			ok, err := x.alter(ctx, statement)
+			if !ok {
 				changed = append(changed, sql.Tag(statement))
 			}
-			return nil
+			return err
 		}
 		if c.shape.Op == action.Sequences {
 			return x.raise(c)

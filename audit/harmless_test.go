@@ -1,6 +1,10 @@
 package audit
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/pgbridge/pgbridge/action"
+)
 
 func TestLeaves(t *testing.T) {
 	t.Parallel()
@@ -33,6 +37,46 @@ func TestLeaves(t *testing.T) {
 	} {
 		if got := leaves(test.statement); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.statement, got, test.want)
+		}
+	}
+}
+
+func TestAlters(t *testing.T) {
+	t.Parallel()
+	x := &expecting{Compare: &Compare{}, byName: map[action.Name]int{}}
+	x.table(action.Name{Schema: "app", Name: "post"}).key = []string{"id", "Who"}
+	x.table(action.Name{Schema: "app", Name: "Two Words"}).key = []string{"id"}
+	x.table(action.Name{Schema: "a", Name: "same"}).key = []string{"id"}
+	x.table(action.Name{Schema: "b", Name: "same"}).key = []string{"id"}
+	x.table(action.Name{Schema: "app", Name: "keyless"})
+	for _, test := range []struct {
+		statement string
+		want      int // its place, or -1
+	}{
+		{"ALTER TABLE post ADD COLUMN n int DEFAULT 7", 0},
+		{"alter table if exists only APP.post\n  drop column idle, add width int", 0},
+		{"ALTER TABLE post ALTER title TYPE varchar(9) USING left(title, 9)", 0},
+		{"ALTER TABLE post RENAME title TO name", 0},
+		{`ALTER TABLE app."Two Words" ADD n int`, 1},
+		{"ALTER TABLE b.same ADD n int", 3},
+		{"ALTER TABLE same ADD n int", -1},
+		{"ALTER TABLE other ADD n int", -1},
+		{"ALTER TABLE keyless ADD n int", -1},
+		{"ALTER TABLE post RENAME id TO number", -1},
+		{`ALTER TABLE post ALTER "Who" TYPE text`, -1},
+		{"ALTER TABLE post ADD n int, DROP COLUMN id", -1},
+		{"ALTER TABLE post RENAME TO posts", -1},
+		{"ALTER TABLE post SET SCHEMA other", -1},
+		{"ALTER TABLE post ATTACH PARTITION x DEFAULT", -1},
+		{"ALTER TYPE post ADD n int", -1},
+		{"DROP TABLE post", -1},
+	} {
+		at, ok := x.alters(test.statement)
+		if !ok {
+			at = -1
+		}
+		if at != test.want {
+			t.Errorf("%s: got %d, want %d", test.statement, at, test.want)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (m *matching) take(e *entry) error {
 	loose := len(m.tables[e.table].key) == 0
 	place := placeOf(e.table, e.key)
 	t := m.rows[place]
-	if t == nil && e.op != emptyRows {
+	if t == nil && e.op != emptyRows && e.op != forgetRows {
 		t = &there{table: e.table, key: slices.Clone(e.key)}
 		m.rows[place] = t
 	}
@@ -75,6 +75,12 @@ func (m *matching) take(e *entry) error {
 		for _, t := range m.rows {
 			if t.table == e.table {
 				t.row, t.n = nil, 0
+			}
+		}
+	case forgetRows:
+		for _, t := range m.rows {
+			if t.table == e.table && t.row != nil {
+				t.row = m.tables[e.table].keyOf(t.row)
 			}
 		}
 	case liveRow:

@@ -23,12 +23,13 @@ type entry struct {
 type entryOp byte
 
 const (
-	putRow    entryOp = iota + 1 // the row is there, and these are its columns
-	setRow                       // some columns have new values
-	moveRow                      // as setRow, and the row has another key, which is before the cells
-	dropRow                      // it is gone
-	emptyRows                    // all rows of the table are gone
-	liveRow                      // the database has it
+	putRow     entryOp = iota + 1 // the row is there, and these are its columns
+	setRow                        // some columns have new values
+	moveRow                       // as setRow, and the row has another key, which is before the cells
+	dropRow                       // it is gone
+	emptyRows                     // all rows of the table are gone
+	forgetRows                    // of all rows of the table nothing is known but the keys
+	liveRow                       // the database has it
 )
 
 // pile is a file of entries that is written, and then read.
@@ -149,7 +150,7 @@ func (s *sorter) remove() {
 
 // add puts an entry where its row is.
 func (s *sorter) add(e *entry) error {
-	if e.op == emptyRows {
+	if e.op == emptyRows || e.op == forgetRows {
 		for _, p := range s.piles {
 			if err := p.add(e); err != nil {
 				return err

@@ -199,3 +199,27 @@ func TestMergeOfCells(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Of rows that a change of the columns met only the keys are known, and what is
+// written later.
+func TestFoldAfterForgetting(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, inMemory)
+	all := []string{"id", "a", "big"}
+	for _, id := range []string{"1", "2", "3"} {
+		l.happen("keyed", action.Insert, nil, all, id, "old", "x")
+	}
+	if err := l.tail.add(&entry{op: forgetRows, table: 0}); err != nil {
+		t.Fatal(err)
+	}
+	l.happen("keyed", action.Update, []string{"id"}, []string{"a"}, "2", "new")
+	l.happen("keyed", action.Insert, nil, all, "4", "new", "x")
+	l.sort()
+	l.live(0, "1", "anything", "NULL")
+	l.live(0, "2", "wrong", "anything")
+	l.live(0, "4", "new", "wrong")
+	want := []string{"differs 2 a:new>wrong", "differs 4 big:x>wrong", "missing 3"}
+	if got := l.differences(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -282,6 +282,12 @@ func TestVerifyDatabase(t *testing.T) {
 	source.Exec(t, `ALTER TABLE item ADD COLUMN more int DEFAULT 7`)
 	source.Exec(t, `INSERT INTO item VALUES (9999, 'new', NULL, 8)`)
 	inArchives(t, writer)
+	if stdout, stderr, code := writer.try(t, "verify", "--database"); code != 0 || !strings.Contains(stdout, "could be compared in public.item\n") {
+		t.Errorf("after a new column: got exit code %d, %s%s, want it to be equal as far as that can be told", code, stdout, stderr)
+	}
+	source.Exec(t, `ALTER TABLE item RENAME COLUMN id TO number`)
+	source.Exec(t, `INSERT INTO item VALUES (10000, 'newer', NULL, 8)`)
+	inArchives(t, writer)
 	if _, stderr, code := writer.try(t, "verify", "--database"); code == 0 || !strings.Contains(stderr, "checkpoint create") {
 		t.Errorf("after a change of a table: got exit code %d, %s, want it to ask for a checkpoint", code, stderr)
 	}

@@ -76,8 +76,9 @@ writer itself, with the state that the log says it must have at its own position
 names each row and column that differ; so does --database-url on the command line. It
 begins with the newest checkpoint before that position. Tables that nothing happened
 to since are compared by sums; the rows of the others go through files in the temporary
-folder (TMPDIR), about twice their size. After a change of tables it needs a checkpoint
-that is later than the change. A sequence may be ahead of the log, not behind. --json
+folder (TMPDIR), about twice their size. After a change of a table's columns only
+keys, and what was written later, can be compared there; after other changes of tables
+it needs a later checkpoint. A sequence may be ahead of the log, not behind. --json
 prints one object: last (the last transaction that counts), checkpoint, tables, rows,
 found, differences (kind, table, key, times, columns: old is what must be, new what is).
 

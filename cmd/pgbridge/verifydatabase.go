@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -250,6 +251,9 @@ func (a *app) printComparison(r *audit.Comparison) error {
 	}
 	if more := r.Found - int64(len(r.Differences)); more > 0 {
 		fmt.Fprintf(out, "and %d more\n", more)
+	}
+	if len(r.Partly) > 0 {
+		fmt.Fprintf(out, "columns were changed since: of older rows only the keys, and what was written later, could be compared in %s\n", strings.Join(r.Partly, ", "))
 	}
 	base := "the genesis"
 	if r.Checkpoint > 0 {
