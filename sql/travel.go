@@ -153,8 +153,20 @@ func withoutTablespace(statement string) string {
 	return statement
 }
 
-// schemaThatTravels leaves the owner out. A schema without a name has its owner's.
+// schemaThatTravels leaves out the owner, and rights to what is made with the
+// schema. A schema without a name has its owner's.
 func schemaThatTravels(statement string, all []token) string {
+	for from := find(all, 3, "GRANT"); from >= 0; from = find(all, 3, "GRANT") {
+		to := find(all, from+1, "CREATE", "GRANT")
+		for to >= 0 && all[to-1].text == "WITH" { // GRANT OPTION
+			to = find(all, to+1, "CREATE", "GRANT")
+		}
+		if to < 0 {
+			to = len(all)
+		}
+		statement = leaveOut(statement, all[from:to])
+		all = tokens(statement)
+	}
 	i := find(all, 2, "AUTHORIZATION")
 	if i < 0 || i+1 >= len(all) {
 		return statement
