@@ -65,6 +65,7 @@ or a line for each thing that is amiss, with the archives that still have it who
     wrong       a checkpoint that does not hold what it says
 
 Items of strangers that carry the tags of the database are counted, and no fault.
+An archive that is behind lacks the last records until run has sent them.
 
 --repair copies what one archive lacks, or has damaged, from another, items byte for
 byte, into folders and pgbridge's own nodes. A damaged file of a folder is moved to
@@ -78,7 +79,8 @@ begins with the newest checkpoint before that position. Tables that nothing happ
 to since are compared by sums; the rows of the others go through files in the temporary
 folder (TMPDIR), about twice their size. After a change of a table's columns only
 keys, and what was written later, can be compared there; after other changes of tables
-it needs a later checkpoint. A sequence may be ahead of the log, not behind. --json
+it needs a later checkpoint. A sequence may be ahead of the log, not behind. What a person
+decided to skip (pgbridge quarantine) is a difference. --json
 prints one object: last (the last transaction that counts), checkpoint, tables, rows,
 found, differences (kind, table, key, times, columns: old is what must be, new what is).
 
