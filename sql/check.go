@@ -52,6 +52,9 @@ type target struct {
 	user   string
 	stage  Stage // empty before the first init
 	server Server
+	// watched: event triggers put schema changes into the stream, and give new
+	// tables and partitions their replica identity.
+	watched bool
 }
 
 // Check looks at everything that would stop pgbridge here, now or later, and
@@ -122,6 +125,10 @@ func loadTarget(ctx context.Context, tx pgx.Tx, o Options) (target, error) {
 		return target{}, err
 	}
 	t.Role, t.stage, t.Publication, t.Slot = d.Role, d.Stage, d.Publication, d.Slot
+	t.watched, err = isWatched(ctx, tx)
+	if err != nil {
+		return target{}, err
+	}
 	if t.publishes() {
 		p, err := LoadPublication(ctx, tx, t.Publication)
 		if err != nil && !errors.Is(err, ErrNoPublication) {

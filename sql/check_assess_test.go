@@ -102,21 +102,22 @@ func TestAssessSlot(t *testing.T) {
 
 func TestAssessWatch(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		stage Stage
-		facts watchFacts
-		want  []string
+		name    string
+		stage   Stage
+		watched bool
+		facts   watchFacts
+		want    []string
 	}{
-		{"all well", StageReady, watchFacts{watched: true}, nil},
-		{"before init, as a superuser", "", watchFacts{superuser: true}, nil},
-		{"before init", "", watchFacts{}, []string{"schema-changes"}},
-		{"after an init without superuser", StageReady, watchFacts{}, []string{"schema-changes"}},
-		{"set up by an older pgbridge", StageReady, watchFacts{superuser: true}, []string{"schema-changes"}},
-		{"switched off", StageReady, watchFacts{watched: true, off: true}, []string{"event-triggers-off"}},
-		{"others come first", StageReady, watchFacts{watched: true, before: []string{"audit"}}, []string{"event-triggers-first"}},
+		{"all well", StageReady, true, watchFacts{}, nil},
+		{"before init, as a superuser", "", false, watchFacts{superuser: true}, nil},
+		{"before init", "", false, watchFacts{}, []string{"schema-changes"}},
+		{"after an init without superuser", StageReady, false, watchFacts{}, []string{"schema-changes"}},
+		{"set up by an older pgbridge", StageReady, false, watchFacts{superuser: true}, []string{"schema-changes"}},
+		{"switched off", StageReady, true, watchFacts{off: true}, []string{"event-triggers-off"}},
+		{"others come first", StageReady, true, watchFacts{before: []string{"audit"}}, []string{"event-triggers-first"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			found := assessWatch(target{Options: Options{Role: RoleWriter}, stage: tt.stage}, tt.facts)
+			found := assessWatch(target{Options: Options{Role: RoleWriter}, stage: tt.stage, watched: tt.watched}, tt.facts)
 			wantIDs(t, found, Warning, tt.want...)
 		})
 	}
@@ -128,7 +129,7 @@ func TestCheckSchema(t *testing.T) {
 		t.Helper()
 		var got []string
 		for _, id := range ids(check(t, conn, Options{}), Warning) {
-			if id == "schema-changes" || id == "event-triggers-first" {
+			if id == "schema-changes" || id == "event-triggers-first" || id == "partition-new" {
 				got = append(got, id)
 			}
 		}
@@ -136,9 +137,10 @@ func TestCheckSchema(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+	mustExec(t, conn, "CREATE TABLE public.r (x int) PARTITION BY LIST (x)") // whose partitions are seen to
 	wantWatch()
 	mustExec(t, conn, "CREATE FUNCTION public.e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION public.e()")
 	wantWatch("event-triggers-first")
 	mustExec(t, conn, "ALTER EVENT TRIGGER pgbridge_rewrite DISABLE")
-	wantWatch("schema-changes", "event-triggers-first")
+	wantWatch("partition-new", "schema-changes", "event-triggers-first")
 }

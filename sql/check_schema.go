@@ -10,7 +10,6 @@ import (
 // watchFacts are what the checks of the event triggers look at.
 type watchFacts struct {
 	superuser bool
-	watched   bool     // the event triggers are there, and enabled
 	off       bool     // event_triggers, a setting since 17
 	before    []string // event triggers of others that come before pgbridge's
 }
@@ -19,9 +18,7 @@ type watchFacts struct {
 func checkSchema(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) {
 	var f watchFacts
 	err := tx.QueryRow(ctx, `SELECT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),
-			(SELECT count(*) = 6 FROM pg_catalog.pg_event_trigger WHERE evtname IN ('pgbridge_extension', 'pgbridge_caller', 'pgbridge_caller_drop',
-				'pgbridge_rewrite', 'pgbridge_drop', 'pgbridge_ddl') AND evtenabled IN ('O', 'A')),
-			coalesce(current_setting('event_triggers', true), 'on') = 'off'`).Scan(&f.superuser, &f.watched, &f.off)
+			coalesce(current_setting('event_triggers', true), 'on') = 'off'`).Scan(&f.superuser, &f.off)
 	if err != nil {
 		return nil, fmt.Errorf("look at the event triggers: %w", err)
 	}
@@ -33,13 +30,20 @@ func checkSchema(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) {
 	return assessWatch(t, f), nil
 }
 
+// isWatched tells whether the event triggers are there, and enabled.
+func isWatched(ctx context.Context, tx pgx.Tx) (watched bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT count(*) = 6 FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtname IN
+		('pgbridge_extension', 'pgbridge_caller', 'pgbridge_caller_drop', 'pgbridge_rewrite', 'pgbridge_drop', 'pgbridge_ddl')`).Scan(&watched)
+	return watched, wrapUnlessNil("look at the event triggers", err)
+}
+
 func assessWatch(t target, f watchFacts) (found []Finding) {
 	add := func(id, subject, problem, fix string) {
 		found = append(found, Finding{id, Warning, subject, problem, fix})
 	}
 	const lost = "a schema change is not in the stream, and stops those who follow"
 	switch {
-	case t.publishes() && !f.watched:
+	case t.publishes() && !t.watched:
 		add("schema-changes", "database "+t.name, "the event triggers of pgbridge are not there, or disabled: "+lost, "pgbridge init, as a superuser, with the same --name")
 	case !t.publishes() && !f.superuser:
 		add("schema-changes", "role "+t.user, "it is no superuser, and cannot make event triggers: "+lost, "pgbridge init as a superuser")

@@ -26,6 +26,12 @@ func assessTables(t target, all []Table) (found []Finding) {
 		}
 		names = append(names, table.Name.String())
 		found = append(found, assessTable(table)...)
+		if table.Partitioned && table.Identity != IdentityDefault && !t.watched {
+			found = append(found, Finding{
+				"partition-new", Warning, table.Name.String(), "its replica identity is " + string(table.Identity) + ", but each new partition begins with the default",
+				alterIdentity(action.Name{Schema: table.Name.Schema, Name: "new partition"}, table.Identity) + ", before it holds rows",
+			})
+		}
 		found = append(found, assessGenerated(table, t.server.Major())...)
 		for _, c := range table.Columns {
 			if c.Generated {
@@ -63,12 +69,6 @@ func assessTable(t Table) (found []Finding) {
 				alterIdentity(l.Name, t.Identity),
 			})
 		}
-	}
-	if t.Partitioned && t.Identity != IdentityDefault {
-		found = append(found, Finding{
-			"partition-new", Warning, t.Name.String(), "its replica identity is " + string(t.Identity) + ", but each new partition begins with the default",
-			alterIdentity(action.Name{Schema: t.Name.Schema, Name: "new partition"}, t.Identity) + ", before it holds rows",
-		})
 	}
 	return found
 }
