@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/internal/fakearchive"
 )
 
 // told is a fault as a line: kind, archive by its place, numbers, who has it.
@@ -279,5 +280,37 @@ func TestVerifyWideHole(t *testing.T) {
 	r := w.verify(t, a...)
 	if got := told(r, a); !slices.Equal(got, []string{"missing actions 21-310"}) || r.Complete.Seq != 20 || r.Head != 321 {
 		t.Errorf("got %q, complete up to %d of %d, want records 21 to 310 missing of 321", got, r.Complete.Seq, r.Head)
+	}
+}
+
+// A gateway serves what is not the record, and lists what nobody has signed.
+func TestVerifyGateway(t *testing.T) {
+	t.Parallel()
+	w := chainOf(t, 20)
+	fake := fakearchive.New(t)
+	for _, item := range w.items {
+		fake.Store(item)
+	}
+	fake.Mine(20)
+	client := &archive.Client{Retry: archive.Backoff{First: 1, Longest: 1, Elapsed: 1}}
+	t.Cleanup(client.CloseIdle)
+	a := []Archive{folder(t, w.items...), {Finder: &archive.Gateway{URL: fake.URL, HTTP: client}}}
+	if r := w.verify(t, a...); len(r.Faults) > 0 || r.Archives[1].Complete != 21 {
+		t.Fatalf("clean: got %+v", r)
+	}
+	fake.Serve(w.items[3].ID, half(slices.Clone(w.items[3].Data)))
+	fake.Serve(w.items[5].ID, flip(slices.Clone(w.items[5].Data)))
+	fake.Serve(w.items[7].ID, w.items[8].Data)
+	tags := slices.Clone(w.items[9].Tags)
+	for i := range tags {
+		if tags[i].Name == "Digest" {
+			tags[i].Value = strings.Repeat("cd", 32)
+		}
+	}
+	fake.Plant(fakearchive.Node{ID: fakearchive.NewID(7), Tags: tags, Height: 1})
+	r := w.verify(t, a...)
+	want := []string{"damaged actions 4-4 in 1 has 0", "damaged actions 6-6 in 1 has 0", "damaged actions 8-8 in 1 has 0"}
+	if got := told(r, a); !slices.Equal(got, want) || r.Strangers != 1 || r.Complete.Seq != 21 {
+		t.Errorf("got %q, %d strangers, complete up to %d, want %q, 1 and 21\n%+v", got, r.Strangers, r.Complete.Seq, want, r.Faults)
 	}
 }
