@@ -174,7 +174,8 @@ func TestSchemaMarks(t *testing.T) {
 			[]string{"CREATE VIEW a AS SELECT 1", "CREATE VIEW b AS SELECT 1", "DROP VIEW a", "DROP VIEW b", "CREATE VIEW a AS SELECT 1", "CREATE VIEW b AS SELECT 1", "DROP VIEW a", "DROP VIEW b"},
 		},
 		{
-			"old strings", []string{"SET standard_conforming_strings = off; SET escape_string_warning = off", "DO $$ BEGIN EXECUTE 'CREATE SCHEMA a; CREATE SCHEMA b; GRANT USAGE ON SCHEMA a TO PUBLIC'; CREATE TEMP TABLE t (); CREATE SCHEMA c; END $$; CREATE SCHEMA d; DROP SCHEMA a; DISCARD PLANS"},
+			"old strings",
+			[]string{"SET standard_conforming_strings = off; SET escape_string_warning = off", "DO $$ BEGIN EXECUTE 'CREATE SCHEMA a; CREATE SCHEMA b; GRANT USAGE ON SCHEMA a TO PUBLIC'; CREATE TEMP TABLE t (); CREATE SCHEMA c; END $$; CREATE SCHEMA d; DROP SCHEMA a; DISCARD PLANS"},
 			[]string{"CREATE SCHEMA a", "CREATE SCHEMA b", "CREATE SCHEMA c", "CREATE SCHEMA d", "DROP SCHEMA a"},
 		},
 		{
