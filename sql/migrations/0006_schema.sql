@@ -428,8 +428,12 @@ BEGIN
     LOOP
         PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
     END LOOP;
-    FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
-            CROSS JOIN LATERAL pg_partition_tree(r.oid) AS leaf JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
+    -- Not pg_partition_tree, which locks what it looks at: tables that other sessions are changing.
+    FOR t IN WITH RECURSIVE leaf (root, relid) AS (
+                SELECT r.oid, r.oid FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
+                UNION ALL SELECT leaf.root, i.inhrelid FROM leaf JOIN pg_inherits i ON i.inhparent = leaf.relid)
+        SELECT c.oid, c.relreplident = 'f' AS whole FROM leaf JOIN pg_class r ON r.oid = leaf.root
+            JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
             LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
         WHERE CASE r.relreplident WHEN 'f' THEN c.relreplident <> 'f'
             WHEN 'd' THEN c.relreplident = 'f' AND k.relid IS NOT NULL
