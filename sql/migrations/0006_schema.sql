@@ -329,39 +329,14 @@ CREATE FUNCTION pgbridge.forget_dropped() RETURNS void LANGUAGE sql SET search_p
     DELETE FROM pgbridge.keyless k USING pg_event_trigger_dropped_objects() o WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = k.relid
 $$;
 
--- Puts tables into the publication. From 15 on ALTER PUBLICATION locks the
--- publication until the transaction ends: nobody else could create a table. So the
--- rows that it would write are written here, but only on the servers that are known to keep no others.
-CREATE FUNCTION pgbridge.join_publication(publication oid, tables oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-DECLARE
-    t      oid;
-    member oid;
+-- Changes the publication's list of tables. From 15 on that locks the publication until
+-- the transaction ends: who makes a table waits for who has just made another.
+CREATE FUNCTION pgbridge.alter_publication(publication oid, change text, tables oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF current_setting('server_version_num')::int / 10000 NOT IN (15, 16, 17, 18) THEN
-        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I ADD TABLE %s', (SELECT pubname FROM pg_publication WHERE oid = publication),
-            (SELECT string_agg('ONLY ' || pgbridge.table_sql(u), ', ') FROM unnest(tables) AS u)));
-    ELSE
-        FOREACH t IN ARRAY tables LOOP
-            member := pg_nextoid('pg_publication_rel', 'oid', 'pg_publication_rel_oid_index');
-            INSERT INTO pg_publication_rel (oid, prpubid, prrelid) VALUES (member, publication, t);
-            INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
-                VALUES ('pg_publication_rel'::regclass, member, 0, 'pg_class'::regclass, t, 0, 'a'),
-                    ('pg_publication_rel'::regclass, member, 0, 'pg_publication'::regclass, publication, 0, 'a');
-        END LOOP;
-    END IF;
-    INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (tables);
-END $$;
-
-CREATE FUNCTION pgbridge.leave_publication(publication oid, tables oid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-    IF current_setting('server_version_num')::int / 10000 NOT IN (15, 16, 17, 18) THEN
-        PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I DROP TABLE %s', (SELECT pubname FROM pg_publication WHERE oid = publication),
-            (SELECT string_agg('ONLY ' || pgbridge.table_sql(u), ', ') FROM unnest(tables) AS u)));
-    ELSE
-        WITH gone AS (DELETE FROM pg_publication_rel WHERE prpubid = publication AND prrelid = ANY (tables) RETURNING oid)
-        DELETE FROM pg_depend d USING gone WHERE d.classid = 'pg_publication_rel'::regclass AND d.objid = gone.oid;
-    END IF;
+    PERFORM pgbridge.quietly(format('ALTER PUBLICATION %I %s TABLE %s', (SELECT pubname FROM pg_publication WHERE oid = publication), change,
+        (SELECT string_agg('ONLY ' || pgbridge.table_sql(u), ', ') FROM unnest(tables) AS u)));
     DELETE FROM pgbridge.published WHERE relid = ANY (tables);
+    INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (tables);
 END $$;
 
 -- Takes tables that have become partitions out of the publication, and returns
@@ -380,7 +355,7 @@ BEGIN
     SELECT coalesce(array_agg(p.relid), '{}') INTO gone FROM pgbridge.published p JOIN pgbridge.memberships() m ON m.relid = p.relid AND m.membership = p.membership
         JOIN pg_class c ON c.oid = p.relid WHERE c.relispartition AND pgbridge.root_of(c.oid) IN (SELECT relid FROM pgbridge.published);
     IF gone <> '{}' THEN
-        PERFORM pgbridge.leave_publication(pub, gone);
+        PERFORM pgbridge.alter_publication(pub, 'DROP', gone);
     END IF;
     SELECT coalesce(array_agg(c.oid ORDER BY c.oid), '{}') INTO new FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE (SELECT scope FROM pgbridge.database) = 'all' AND pgbridge.is_recent(c.xmin)
@@ -388,7 +363,7 @@ BEGIN
             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
             AND c.oid NOT IN (SELECT relid FROM pgbridge.published) AND c.oid NOT IN (SELECT relid FROM pgbridge.memberships());
     IF new <> '{}' THEN
-        PERFORM pgbridge.join_publication(pub, new);
+        PERFORM pgbridge.alter_publication(pub, 'ADD', new);
     END IF;
     RETURN gone;
 END $$;
