@@ -46,6 +46,8 @@ var (
 	ErrMoved = errors.New("the database is not where its chain left it")
 	// ErrPublication: the publication is not as init made it.
 	ErrPublication = errors.New("the publication was changed after pgbridge init")
+	// ErrText: a value is not UTF-8, as damaged text is. Nobody could read its record.
+	ErrText = errors.New("a value is not UTF-8")
 )
 
 // Run publishes until ctx ends or something breaks; then it returns, and

@@ -1,11 +1,14 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -76,6 +79,9 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 		Type: archive.TypeActions, DB: s.db, Epoch: s.chain.Epoch, Seq: s.chain.Seq + 1, Prev: s.chain.Digest,
 		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.chain.schemaOr(s.schema),
 	}
+	if err := checkText(b.body); err != nil {
+		return fmt.Errorf("record %d: %w", h.Seq, err)
+	}
 	record, err := archive.Seal(s.key, h, b.body)
 	if err != nil {
 		return err
@@ -104,6 +110,24 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	}
 	s.chain = next
 	return nil
+}
+
+// checkText refuses what no reader would take. The server takes text from
+// functions in C, and from casts without function, as it is.
+func checkText(body []byte) error {
+	if utf8.Valid(body) {
+		return nil
+	}
+	at := 0
+	for r, n := utf8.DecodeRune(body); r != utf8.RuneError || n != 1; r, n = utf8.DecodeRune(body[at:]) {
+		at += n
+	}
+	const before = `{"action":"`
+	name := ""
+	if i := bytes.LastIndex(body[:at], []byte(before)); i >= 0 {
+		name, _, _ = strings.Cut(string(body[i+len(before):at]), `","`)
+	}
+	return fmt.Errorf("%w, in %s: correct the row, drop schema pgbridge and run pgbridge init again: it cannot be published as it is", ErrText, name)
 }
 
 // insertRecord makes a record durable: outbox and chain in one statement.
