@@ -190,7 +190,7 @@ func TestSchemaThatStaysAtHome(t *testing.T) {
 	source.Exec(t, `CREATE ROLE stays_at_home PASSWORD 'hush-1'`)
 	t.Cleanup(func() { source.Exec(t, `DROP OWNED BY stays_at_home CASCADE; DROP ROLE stays_at_home`) })
 	source.Exec(t, `GRANT SELECT ON item TO stays_at_home; ALTER ROLE stays_at_home PASSWORD 'hush-2'; ALTER TABLE item ADD a int; ALTER TABLE item OWNER TO stays_at_home;
-		ALTER TABLE item ADD b int, OWNER TO stays_at_home; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_at_home; CREATE SCHEMA hers AUTHORIZATION stays_at_home;
+		ALTER TABLE item ADD b int, OWNER TO stays_at_home; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_at_home; CREATE SCHEMA hers AUTHORIZATION stays_at_home; CREATE SCHEMA AUTHORIZATION CURRENT_USER;
 		CREATE FOREIGN DATA WRAPPER w; CREATE SERVER sv FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR stays_at_home SERVER sv OPTIONS (password 'hush-3'); DROP USER MAPPING FOR stays_at_home SERVER sv; INSERT INTO item (id, b) VALUES (500, 5)`)
 	p.caughtUp(t, follower, publishing, following)
 	pgtest.RequireEqual(t, schemaOf(t, follower), schemaOf(t, source))

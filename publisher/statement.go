@@ -19,6 +19,7 @@ type statement struct {
 	In        string          `json:"in"` // what the string is: a client's if empty, the "text" that a function ran, or the "body" of one in SQL
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
+	Made      string          `json:"made"` // by CREATE SCHEMA: the schema's name, as SQL writes it
 	Settings  json.RawMessage `json:"settings"`
 }
 
@@ -54,6 +55,9 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 	one, err := s.one(script)
 	if err != nil {
 		return change{}, false, err
+	}
+	if s.Made != "" {
+		one = sql.NameSchema(one, s.Made)
 	}
 	if one = sql.Travels(one); one == "" {
 		return change{}, false, nil

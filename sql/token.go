@@ -14,19 +14,13 @@ type token struct {
 // The statement is one that the server has accepted.
 func tokens(statement string) []token {
 	var all []token
-	s := scanner{text: statement}
 	depth := 0
-	for s.skipBlank() == nil && s.at < len(s.text) {
-		from := s.at
-		text, err := s.token()
-		if err != nil {
-			break
-		}
-		switch text {
+	for _, t := range flat(statement) {
+		switch t.text {
 		case ")", "]":
 			depth--
 			if depth == 0 {
-				all[len(all)-1].to = s.at
+				all[len(all)-1].to = t.to
 			}
 			continue
 		case "(", "[":
@@ -38,6 +32,21 @@ func tokens(statement string) []token {
 			if depth > 0 {
 				continue
 			}
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// flat takes a statement apart, also what is in parentheses.
+func flat(statement string) []token {
+	var all []token
+	s := scanner{text: statement}
+	for s.skipBlank() == nil && s.at < len(s.text) {
+		from := s.at
+		text, err := s.token()
+		if err != nil {
+			break
 		}
 		all = append(all, token{text, from, s.at})
 	}

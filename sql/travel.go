@@ -118,10 +118,7 @@ func alterPart(text string) string {
 			return leaveOut(text, all[last:])
 		}
 	}
-	if i := find(all, 0, "TABLESPACE"); i >= 2 && i+1 < len(all) && all[i-1].text == "INDEX" && all[i-2].text == "USING" {
-		return leaveOut(text, all[i-2:i+2])
-	}
-	return text
+	return withoutIndexTablespaces(text)
 }
 
 func createThatTravels(statement, tag string, all []token) string {
@@ -140,8 +137,10 @@ func createThatTravels(statement, tag string, all []token) string {
 	return statement
 }
 
-// withoutTablespace looks no further than where a query or a condition begins.
+// withoutTablespace looks no further than where a query or a condition begins, but
+// for constraints among the columns.
 func withoutTablespace(statement string) string {
+	statement = withoutIndexTablespaces(statement)
 	all := tokens(statement)
 	end := find(all, 0, "AS", "WHERE")
 	if end < 0 {
@@ -149,6 +148,33 @@ func withoutTablespace(statement string) string {
 	}
 	if i := find(all[:end], 3, "TABLESPACE"); i >= 0 && i+1 < end && all[i-1].text != "." {
 		return leaveOut(statement, all[i:i+2])
+	}
+	return statement
+}
+
+// withoutIndexTablespaces leaves out USING INDEX TABLESPACE, wherever it is: the
+// words are reserved together.
+func withoutIndexTablespaces(statement string) string {
+	for i := 0; ; i++ {
+		all := flat(statement)
+		i = find(all, i, "TABLESPACE")
+		switch {
+		case i < 0:
+			return statement
+		case i >= 2 && i+1 < len(all) && all[i-1].text == "INDEX" && all[i-2].text == "USING":
+			statement = leaveOut(statement, all[i-2:i+2])
+			i -= 2
+		}
+	}
+}
+
+// NameSchema gives CREATE SCHEMA AUTHORIZATION the name of the schema that it
+// made: that of a role, which may be CURRENT_USER. Other statements are as before.
+func NameSchema(statement, name string) string {
+	all := tokens(statement)
+	i := find(all, 2, "AUTHORIZATION")
+	if i == 2 || i == 5 && all[4].text == "EXISTS" {
+		return statement[:all[i].from] + name + " " + statement[all[i].from:]
 	}
 	return statement
 }

@@ -26,6 +26,8 @@ func TestTravels(t *testing.T) {
 		{"CREATE TABLE tablespace (a int)", "CREATE TABLE tablespace (a int)"},
 		{"CREATE SCHEMA app AUTHORIZATION joe", "CREATE SCHEMA app"},
 		{"CREATE SCHEMA AUTHORIZATION joe", "CREATE SCHEMA joe"},
+		{"CREATE TABLE t (id int PRIMARY KEY USING INDEX TABLESPACE fast, u int UNIQUE USING INDEX TABLESPACE fast) TABLESPACE slow", "CREATE TABLE t (id int PRIMARY KEY , u int UNIQUE )"},
+		{"CREATE TABLE t (tablespace int, UNIQUE (tablespace) USING INDEX TABLESPACE fast, CHECK (tablespace > 0))", "CREATE TABLE t (tablespace int, UNIQUE (tablespace) , CHECK (tablespace > 0))"},
 		{"CREATE SCHEMA IF NOT EXISTS AUTHORIZATION joe", "CREATE SCHEMA IF NOT EXISTS joe"},
 		{"CREATE SCHEMA app", "CREATE SCHEMA app"},
 		{
@@ -46,6 +48,20 @@ func TestTravels(t *testing.T) {
 		{"SELECT 1", ""},
 	} {
 		if got := Travels(tt.statement); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.statement, got, tt.want)
+		}
+	}
+}
+
+func TestNameSchema(t *testing.T) {
+	for _, tt := range []struct{ statement, want string }{
+		{"CREATE SCHEMA AUTHORIZATION CURRENT_USER", `CREATE SCHEMA "Joe"`},
+		{"CREATE SCHEMA IF NOT EXISTS AUTHORIZATION session_user", `CREATE SCHEMA IF NOT EXISTS "Joe"`},
+		{"CREATE SCHEMA AUTHORIZATION CURRENT_ROLE CREATE TABLE t (x int)", `CREATE SCHEMA "Joe" CREATE TABLE t (x int)`},
+		{"CREATE SCHEMA app AUTHORIZATION CURRENT_USER", "CREATE SCHEMA app"},
+		{"CREATE SCHEMA app", "CREATE SCHEMA app"},
+	} {
+		if got := Travels(NameSchema(tt.statement, `"Joe"`)); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.statement, got, tt.want)
 		}
 	}

@@ -120,8 +120,9 @@ CREATE FUNCTION pgbridge.settings(path json) RETURNS json LANGUAGE sql STABLE SE
     ) AS s(i, name, value, usual) WHERE value IS DISTINCT FROM usual
 $$;
 
--- Place is NULL, text or body; path is the search_path of whoever ran it.
-CREATE FUNCTION pgbridge.mark_statement(statement text, place text, n bigint, tag text, path json) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+-- Place is NULL, text or body; path is the search_path of whoever ran it, and made
+-- the schema that CREATE SCHEMA has made, which may have been named after who that was.
+CREATE FUNCTION pgbridge.mark_statement(statement text, place text, n bigint, tag text, path json, made text DEFAULT NULL) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     once text;
 BEGIN
@@ -132,8 +133,8 @@ BEGIN
         END IF;
         PERFORM set_config('pgbridge.once', once, true);
     END IF;
-    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,"settings":%s}', coalesce(to_json(statement)::text, 'null'), '"in":' || to_json(place) || ',', n,
-        to_json(tag), pgbridge.settings(path)));
+    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,%s"settings":%s}', coalesce(to_json(statement)::text, 'null'), '"in":' || to_json(place) || ',', n,
+        to_json(tag), '"made":' || to_json(made) || ',', pgbridge.settings(path)));
 END $$;
 
 -- Marks a statement that nobody wrote. Its names are qualified.
@@ -587,7 +588,8 @@ BEGIN
     ELSIF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
         PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE') FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
     ELSE
-        PERFORM pgbridge.mark_statement(statement, place, number, tg_tag, current_setting('pgbridge.caller_path')::json);
+        PERFORM pgbridge.mark_statement(statement, place, number, tg_tag, current_setting('pgbridge.caller_path')::json,
+            CASE tg_tag WHEN 'CREATE SCHEMA' THEN (SELECT object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'schema' LIMIT 1) END);
         IF tg_tag = 'ALTER TABLE' AND statement ~* '\mdetach\M.*\m(concurrently|finalize)\M' THEN
             PERFORM pgbridge.mark_detached();
         END IF;
