@@ -285,7 +285,7 @@ func (s *source) fetch(ctx context.Context, refs []archive.Ref) (opened, error) 
 // end tells whether the chain really ends here: a hole wider than a window
 // would look like the end.
 func (s *source) end(ctx context.Context) error {
-	for ahead := uint64(archive.MaxWindow); ahead <= 1e6; ahead *= 10 {
+	for ahead := range archive.Ahead() {
 		if err := s.find(ctx, s.at.next()+ahead); err != nil {
 			return err
 		}

@@ -362,6 +362,7 @@ func TestSourceToTheEnd(t *testing.T) {
 		{"hole", func(t *testing.T) *shelf { s := newShelf(t, 20); s.keep(2, 9); s.keep(12, 20); return s }, 9, isHole(10, 11)},
 		{"hole wider than a window", func(t *testing.T) *shelf { s := newShelf(t, 120); s.keep(2, 5); s.keep(120, 120); return s }, 5, isHole(6, 119)},
 		{"hole much wider", func(t *testing.T) *shelf { s := newShelf(t, 1010); s.keep(2, 5); s.keep(1010, 1010); return s }, 5, isHole(6, 1009)},
+		{"hole wider than a window, few records after it", func(t *testing.T) *shelf { s := newShelf(t, 620); s.keep(2, 5); s.keep(610, 620); return s }, 5, isHole(6, 609)},
 		{"claims of a hole", func(t *testing.T) *shelf { s := newShelf(t, 20); s.keep(2, 9); s.list(s.ref(15)); return s }, 9, func(err error) bool { return err == nil }},
 		{"listed and not there", func(t *testing.T) *shelf { s := newShelf(t, 20); s.keep(2, 9); s.list(s.ref(10)); return s }, 9, func(err error) bool { return errors.Is(err, archive.ErrNotFound) }},
 		{"away", func(t *testing.T) *shelf { s := newShelf(t, 20); s.setAway(true); return s }, 1, func(err error) bool { return errors.Is(err, errAway) }},

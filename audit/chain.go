@@ -37,18 +37,11 @@ func (v *verifying) chain(ctx context.Context, from head) error {
 	}
 }
 
-// near is how many windows after the end are looked at one by one. Further ahead
-// it is one window after twice as many, up to farthest numbers.
-const (
-	near     = 20
-	farthest = 1_000_000
-)
-
 // beyond looks for a record after numbers that nothing is at: a hole that is wider
 // than a window would look like the end.
 func (v *verifying) beyond(ctx context.Context, first uint64) (uint64, error) {
-	for n := uint64(1); n*archive.MaxWindow <= farthest; n += max(1, n/near*near) {
-		found, err := look(ctx, &v.desk, v.owner.window(first+n*archive.MaxWindow), readTrace)
+	for ahead := range archive.Ahead() {
+		found, err := look(ctx, &v.desk, v.owner.window(first+ahead), readTrace)
 		if err != nil || found.last > 0 {
 			return found.last, err
 		}
