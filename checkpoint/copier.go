@@ -126,14 +126,14 @@ func (c *copier) plan(ctx context.Context, tx pgx.Tx) error {
 // read reads one span and hands its text on in pieces of at most chunkSize, or of one row.
 func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) error {
 	p := &c.parts[s.part]
-	w := &cutter{emit: func(text []byte, rows int64) error {
-		chunk := &Chunk{}
-		s.chunks = append(s.chunks, chunk)
-		if err := c.pace.wait(ctx, int64(len(text))); err != nil {
+	w := newCutter(func(piece piece) error {
+		piece.chunk = &Chunk{}
+		s.chunks = append(s.chunks, piece.chunk)
+		if err := c.pace.wait(ctx, int64(len(piece.text))); err != nil {
 			return err
 		}
-		return to.send(ctx, piece{text: text, rows: rows, chunk: chunk})
-	}, spare: to.spare}
+		return to.send(ctx, piece)
+	}, to.spare)
 	_, err := tx.Conn().PgConn().CopyTo(ctx, w, spanQuery(p, s))
 	if err == nil {
 		err = w.flush()

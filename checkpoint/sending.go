@@ -6,14 +6,17 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/pgbridge/pgbridge/action"
 )
 
 // piece is text on its way to a chunk.
 type piece struct {
-	text  []byte
-	rows  int64
-	chunk *Chunk        // to fill
-	back  chan<- []byte // where the memory of text goes; nil: nowhere
+	text    []byte
+	rows    int64
+	content action.Digest // by which the text is known again
+	chunk   *Chunk        // to fill
+	back    chan<- []byte // where the memory of text goes; nil: nowhere
 }
 
 // free gives the memory of the text to the next piece, but not that of a huge row.

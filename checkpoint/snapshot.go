@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/slot"
@@ -105,12 +106,18 @@ func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d sql.Database, s *
 	return err
 }
 
-func (m *Maker) dump(ctx context.Context, s *snapshot, name string) (err error) {
-	if s.preData, err = sql.DumpSchema(ctx, m.Dump, m.URL, sql.PreData, name); err != nil {
-		return err
+func (m *Maker) dump(ctx context.Context, s *snapshot, name string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []struct {
+		section sql.Section
+		text    *string
+	}{{sql.PreData, &s.preData}, {sql.PostData, &s.postData}} {
+		group.Go(func() (err error) {
+			*part.text, err = sql.DumpSchema(ctx, m.Dump, m.URL, part.section, name)
+			return err
+		})
 	}
-	s.postData, err = sql.DumpSchema(ctx, m.Dump, m.URL, sql.PostData, name)
-	return err
+	return group.Wait()
 }
 
 // begin makes the first session of the snapshot, and returns the name under which

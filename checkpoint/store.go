@@ -48,18 +48,17 @@ func (m *Maker) newStore(conn *pgx.Conn, d sql.Database, s *snapshot) *store {
 // keep makes sure that all archives have a chunk with the text of p. It may be
 // called concurrently. p.text is given back as soon as it is not needed any more.
 func (s *store) keep(ctx context.Context, p piece) (Chunk, error) {
-	content := action.Digest(sha256.Sum256(p.text))
-	done, err := s.claim(ctx, content)
+	done, err := s.claim(ctx, p.content)
 	if err != nil {
 		return Chunk{}, err
 	}
 	defer done()
-	chunk, found, err := s.find(ctx, content)
+	chunk, found, err := s.find(ctx, p.content)
 	if err != nil {
 		return Chunk{}, err
 	}
 	if !found {
-		if chunk, err = s.add(ctx, content, p); err != nil {
+		if chunk, err = s.add(ctx, p); err != nil {
 			return Chunk{}, err
 		}
 	} else {
@@ -108,7 +107,7 @@ func (s *store) keepText(ctx context.Context, text string) ([]Chunk, error) {
 	chunks := []Chunk{}
 	for len(text) > 0 {
 		n := min(len(text), chunkSize)
-		chunk, err := s.keep(ctx, piece{text: []byte(text[:n])})
+		chunk, err := s.keep(ctx, piece{text: []byte(text[:n]), content: sha256.Sum256([]byte(text[:n]))})
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +149,7 @@ func (s *store) find(ctx context.Context, content action.Digest) (c Chunk, found
 // archive sees it, so that no other record ever gets it; that all archives have it
 // is noted last. A crash in between costs the chunk, which is then made anew under
 // another number.
-func (s *store) add(ctx context.Context, content action.Digest, p piece) (Chunk, error) {
+func (s *store) add(ctx context.Context, p piece) (Chunk, error) {
 	seq, err := s.number(ctx)
 	if err != nil {
 		return Chunk{}, err
@@ -163,7 +162,7 @@ func (s *store) add(ctx context.Context, content action.Digest, p piece) (Chunk,
 	if err := s.deliver.all(ctx, item.ID, item.Bytes); err != nil {
 		return Chunk{}, fmt.Errorf("send chunk %d: %w", c.Seq, err)
 	}
-	return c, s.note(ctx, content, c)
+	return c, s.note(ctx, p.content, c)
 }
 
 // reserve is how many numbers are reserved at once: each time waits for the disk

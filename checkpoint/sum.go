@@ -19,14 +19,16 @@ type Sum struct {
 	limbs [4]uint64 // the least significant first
 }
 
-// Add adds one row, a line of COPY's text format without its newline.
-func (s *Sum) Add(line []byte) {
+// Add adds one row, a line of COPY's text format without its newline, and returns
+// its SHA-256.
+func (s *Sum) Add(line []byte) action.Digest {
 	h := sha256.Sum256(line)
 	var carry uint64
 	for i := range s.limbs {
 		s.limbs[i], carry = bits.Add64(s.limbs[i], binary.BigEndian.Uint64(h[24-8*i:]), carry)
 	}
 	s.rows++
+	return h
 }
 
 // AddText adds every line of text, all of which end in a newline.

@@ -33,7 +33,7 @@ CREATE TABLE pgbridge.chunk_number (
 CREATE TABLE pgbridge.chunk (
     epoch      integer NOT NULL,
     seq        bigint NOT NULL CHECK (seq > 0),
-    content    text NOT NULL, -- SHA-256 before compression
+    content    text NOT NULL, -- SHA-256 of those of its rows; of a text that is no rows, its own
     digest     text NOT NULL, -- of the record
     row_count  bigint NOT NULL,
     size       bigint NOT NULL,
