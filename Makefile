@@ -17,7 +17,7 @@ build: ## Build bin/pgbridge, one static file
 
 .PHONY: test
 test: postgres ## Run all tests, with the race detector, on real Postgres servers
-	go test -race -timeout 30m $(PACKAGES)
+	go test -race -timeout 45m $(PACKAGES)
 
 .PHONY: check
 check: ## Check format, lint, import walls and known vulnerabilities
