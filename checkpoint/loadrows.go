@@ -24,8 +24,8 @@ type work struct {
 // loadRows loads the chunks that are not loaded yet. Some are fetched while others
 // are copied; there are only so many buffers, which bounds the memory.
 func (l *Loader) loadRows(ctx context.Context) error {
-	todo, report, err := l.todo(ctx)
-	if err != nil || len(todo) == 0 {
+	pending, report, err := l.pending(ctx)
+	if err != nil || len(pending) == 0 {
 		return err
 	}
 	ahead := min(l.jobs(), 4)
@@ -37,7 +37,7 @@ func (l *Loader) loadRows(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(next)
-		for _, at := range todo {
+		for _, at := range pending {
 			select {
 			case next <- at:
 			case <-ctx.Done():
@@ -63,8 +63,8 @@ func (l *Loader) loadRows(ctx context.Context) error {
 	return group.Wait()
 }
 
-// todo lists the chunks to load, and returns what to call after each.
-func (l *Loader) todo(ctx context.Context) (todo []place, done func(work), err error) {
+// pending lists the chunks to load, and returns what to call after each.
+func (l *Loader) pending(ctx context.Context) (chunks []place, done func(work), err error) {
 	roots, err := l.roots(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -81,11 +81,11 @@ func (l *Loader) todo(ctx context.Context) (todo []place, done func(work), err e
 				at.Done, at.Rows = at.Done+chunk.Size, at.Rows+was.rows
 				continue
 			}
-			todo = append(todo, p)
+			chunks = append(chunks, p)
 		}
 	}
 	var mu sync.Mutex
-	return todo, func(w work) {
+	return chunks, func(w work) {
 		mu.Lock()
 		defer mu.Unlock()
 		l.loaded[w.at] = w.chunkLoaded
