@@ -186,18 +186,10 @@ func startNodeAt(t testing.TB, dir, address string) (url string, p *process) {
 // eventually waits until check has nothing to complain of.
 func eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := pgtest.Poll(ctx, check); err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -146,23 +147,20 @@ func (c *Cluster) start(ctx context.Context) error {
 }
 
 // ready waits until the server takes connections.
-func (c *Cluster) ready(ctx context.Context) (*pgx.Conn, error) {
+func (c *Cluster) ready(ctx context.Context) (conn *pgx.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
-		conn, err := c.tryConnect(ctx)
-		if err == nil {
-			return conn, nil
+	var ended error
+	err = Poll(ctx, func() (err error) {
+		if conn, err = c.tryConnect(ctx); err != nil {
+			ended = c.engine.Alive()
 		}
-		if end := c.engine.Alive(); end != nil {
-			return nil, end
+		if ended != nil {
+			return nil // there is nothing to wait for
 		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+		return err
+	})
+	return conn, errors.Join(err, ended)
 }
 
 // tryConnect gives up soon: the proxy of a container that is just starting

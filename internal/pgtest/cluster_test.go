@@ -73,6 +73,7 @@ func TestDropsWhatHangsOnADatabase(t *testing.T) {
 func TestDropsASlotInUse(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
+	outer := t
 	t.Run("inner", func(t *testing.T) {
 		db := c.Database(t)
 		db.Exec(t, `CREATE PUBLICATION p`)
@@ -83,8 +84,8 @@ func TestDropsASlotInUse(t *testing.T) {
 		if err := recv.Start(); err != nil {
 			t.Fatal(err)
 		}
+		outer.Cleanup(func() { recv.Process.Kill(); recv.Wait() }) // it reads when the database is dropped
 		db.Wait(t, "t", `SELECT active FROM pg_replication_slots WHERE slot_name = 'in_use'`)
-		t.Cleanup(func() { recv.Process.Kill(); recv.Wait() })
 	})
 }
 

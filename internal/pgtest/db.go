@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // DB is a database of one test. Its name needs quotes, in SQL and in a URL, so
@@ -98,16 +96,17 @@ func (db *DB) Value(t testing.TB, sql string, args ...any) string {
 // not yet: the server may be down, the table may not be there.
 func (db *DB) Wait(t testing.TB, want, sql string, args ...any) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := Poll(ctx, func() error {
 		rows, err := db.query(sql, args)
-		switch {
-		case err == nil && len(rows) == 1 && rows[0][0] == want:
-			return
-		case time.Now().After(deadline):
-			t.Fatalf("wait for %s: got %v, %v, want %q", brief(sql), rows, err, want)
+		if err == nil && (len(rows) != 1 || rows[0][0] != want) {
+			err = fmt.Errorf("got %v", rows)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("wait for %s: %v, want %q", brief(sql), err, want)
 	}
 }
 
@@ -200,20 +199,18 @@ func each(ctx context.Context, conn *pgx.Conn, query string) error {
 	return nil
 }
 
-// dropSlots ends whoever reads a slot. A reader needs a moment to go, and the
-// slot is in use until then, or goes with its reader when it is temporary.
+// dropSlots drops the slots of the database. Before that it ends whoever may read
+// one, and waits until they are gone: a slot is in use until then, or goes with
+// its reader when it is temporary.
 func dropSlots(ctx context.Context, conn *pgx.Conn) error {
-	deadline := time.Now().Add(patience)
-	for {
-		err := each(ctx, conn, `SELECT format(s, slot_name, active_pid) FROM pg_catalog.pg_replication_slots,
-			unnest(ARRAY['SELECT pg_catalog.pg_terminate_backend(%2$s)', 'SELECT pg_catalog.pg_drop_replication_slot(%1$L)']) s
-			WHERE database = current_database() AND (active OR s !~ 'terminate')`)
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55006" && pg.Code != "42704" || time.Now().After(deadline) { // object_in_use, undefined_object
-			return err
-		}
-		time.Sleep(5 * time.Millisecond)
+	const endReaders = `SELECT pg_catalog.pg_terminate_backend(pid, $1) FROM pg_catalog.pg_stat_activity
+		WHERE datname = current_database() AND backend_type IN ('client backend', 'walsender') AND pid <> pg_catalog.pg_backend_pid()
+		AND EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE database = current_database())`
+	if _, err := conn.Exec(ctx, endReaders, patience.Milliseconds()); err != nil {
+		return fmt.Errorf("end readers of slots: %w", err)
 	}
+	return each(ctx, conn, `SELECT format('SELECT pg_catalog.pg_drop_replication_slot(%L)', slot_name)
+		FROM pg_catalog.pg_replication_slots WHERE database = current_database()`)
 }
 
 // brief shortens SQL for a message to its first line.

@@ -2,7 +2,9 @@ package pgtest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,7 +82,15 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Start(); err != nil {
+	alive, held, err := os.Pipe() // whatever the child starts holds it too, as long as it lives
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	child.ExtraFiles = []*os.File{held}
+	err = child.Start()
+	held.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	var dir string
@@ -91,14 +101,14 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	}
 	child.Process.Signal(syscall.SIGKILL)
 	child.Wait()
-	left := func() bool {
-		_, err := os.Stat(dir)
-		return err == nil || len(processesIn(dir)) > 0
+	if err := alive.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); left(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s or its server is still there", dir)
-		}
+	if _, err := io.Copy(io.Discard, alive); err != nil {
+		t.Fatalf("a minute later something that the child started is still there: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) || len(processesIn(dir)) > 0 {
+		t.Errorf("%s or its server is still there: %v", dir, err)
 	}
 }
 
