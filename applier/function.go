@@ -64,16 +64,8 @@ func (f *functions) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defs := action.Definitions{}
-	for _, text := range texts {
-		def, err := action.ParseDefinition(text)
-		if err != nil {
-			return err
-		}
-		defs[def.Action] = def
-	}
-	f.defs = defs
-	return nil
+	f.defs, err = texts.Parse()
+	return err
 }
 
 // forget makes the next plan read the definitions again.

@@ -2,10 +2,7 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -55,38 +52,26 @@ func (s *snapshot) load(ctx context.Context, d sql.Database) (err error) {
 	if m.Roles, err = loadRoles(ctx, tx); err != nil {
 		return err
 	}
-	if m.Definitions, err = loadDefinitions(ctx, tx); err != nil {
+	if m.Definitions, err = sql.LoadDefinitions(ctx, tx); err != nil {
 		return err
 	}
 	m.Views, err = loadViews(ctx, tx)
 	return err
 }
 
-func loadHead(ctx context.Context, tx pgx.Tx, d sql.Database) (h head, err error) {
-	var writer, digest, clock, system, schema string
-	var epoch, seq, timeline int64
-	err = tx.QueryRow(ctx, `SELECT writer, epoch, seq, digest, clock, system, timeline, coalesce(schema, '') FROM pgbridge.chain`).
-		Scan(&writer, &epoch, &seq, &digest, &clock, &system, &timeline, &schema)
+func loadHead(ctx context.Context, tx pgx.Tx, d sql.Database) (head, error) {
+	chain, err := sql.LoadChain(ctx, tx)
 	if err != nil {
-		return head{}, fmt.Errorf("load chain: %w", err)
+		return head{}, err
 	}
-	var errs [5]error
-	h.Epoch, h.Seq, h.timeline = uint32(epoch), uint64(seq), uint32(timeline)
-	h.Writer, errs[0] = action.ParseWriter(writer)
-	h.Digest, errs[1] = action.ParseDigest(digest)
-	h.Clock, errs[2] = action.ParseClock(clock)
-	h.system, errs[3] = strconv.ParseUint(system, 10, 64)
-	if schema != "" {
-		h.schema, errs[4] = action.ParseDigest(schema)
-	} else { // it never changed
-		var genesis archive.Record
-		genesis, errs[4] = archive.Open(d.Genesis)
-		h.schema = genesis.Header.Schema
+	genesis, err := archive.Open(d.Genesis)
+	if err != nil {
+		return head{}, fmt.Errorf("open the genesis: %w", err)
 	}
-	if err := errors.Join(errs[:]...); err != nil {
-		return head{}, fmt.Errorf("load chain: %w", err)
-	}
-	return h, nil
+	return head{
+		Head:   Head{Writer: chain.Writer, Epoch: chain.Epoch, Seq: chain.Seq, Digest: chain.Digest, Clock: chain.Clock},
+		system: chain.System, timeline: chain.Timeline, schema: chain.SchemaOr(genesis.Header.Schema),
+	}, nil
 }
 
 func loadExtensions(ctx context.Context, tx pgx.Tx) ([]Extension, error) {
@@ -113,25 +98,6 @@ func loadRoles(ctx context.Context, tx pgx.Tx) ([]string, error) {
 		return nil, fmt.Errorf("list the roles of policies: %w", err)
 	}
 	return append([]string{}, all...), nil
-}
-
-// loadDefinitions reads the actions as of the snapshot. Those of the chain's row
-// are of an earlier moment.
-func loadDefinitions(ctx context.Context, tx pgx.Tx) (map[string]json.RawMessage, error) {
-	rows, err := tx.Query(ctx, `SELECT name, definition::text FROM pgbridge.action`)
-	if err != nil {
-		return nil, fmt.Errorf("list actions: %w", err)
-	}
-	all := map[string]json.RawMessage{}
-	var name, text string
-	_, err = pgx.ForEachRow(rows, []any{&name, &text}, func() error {
-		all[name] = json.RawMessage(text)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list actions: %w", err)
-	}
-	return all, nil
 }
 
 // loadSequences reads where the sequences stand. They obey no snapshot, so the

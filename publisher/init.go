@@ -85,7 +85,7 @@ func lockInit(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {
-	chain, err := LoadChain(ctx, conn)
+	chain, err := sql.LoadChain(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -220,14 +220,14 @@ func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System,
 	if err != nil {
 		return archive.Record{}, err
 	}
-	chain := Chain{
+	chain := sql.Chain{
 		Writer: in.Key.Writer(), Epoch: 1, Seq: 1, Digest: record.Digest, End: created.LSN, System: system.ID, Timeline: system.Timeline,
 	}
 	return record, insertFirst(ctx, conn, chain, item)
 }
 
 // insertFirst begins the chain.
-func insertFirst(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item) error {
+func insertFirst(ctx context.Context, conn *pgx.Conn, c sql.Chain, item archive.Item) error {
 	_, err := conn.Exec(ctx, `WITH begun AS (
 			INSERT INTO pgbridge.chain (writer, epoch, seq, digest, end_lsn, clock, system, timeline)
 			VALUES ($1, $2, $3, $4, $5::text::pg_lsn, $6, $7, $8))

@@ -6,30 +6,28 @@ import (
 	"maps"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 // naming gives changes their names: by the definitions that are in force at
 // the commit which is read, not at the moment of reading.
 type naming struct {
-	texts  Definitions
+	texts  sql.Definitions
 	rules  action.Definitions
 	mapped map[*action.Shape]*action.Shape
 	calls  map[string]*action.Shape
 }
 
-// Definitions are the texts of definitions by the name of their action.
-type Definitions map[string]json.RawMessage
-
 // maxNamed bounds what naming remembers of shapes.
 const maxNamed = 4096
 
-func newNaming(texts Definitions) (*naming, error) {
-	n := &naming{texts: Definitions{}, rules: action.Definitions{}}
-	for name, text := range texts {
-		if err := n.define(definition{name, text}); err != nil {
-			return nil, err
-		}
+func newNaming(texts sql.Definitions) (*naming, error) {
+	rules, err := texts.Parse()
+	if err != nil {
+		return nil, err
 	}
+	n := &naming{texts: sql.Definitions{}, rules: rules}
+	maps.Copy(n.texts, texts)
 	return n, nil
 }
 

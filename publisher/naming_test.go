@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 const (
@@ -103,7 +104,7 @@ func publish(t *testing.T, script, define string) (body string) {
 	}
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
 	for i, tx := range strings.Split(script, ";") {
-		b.begin(action.Tx{LSN: action.LSN(16 * (i + 1)), XID: 7, At: 100}, false, Part{})
+		b.begin(action.Tx{LSN: action.LSN(16 * (i + 1)), XID: 7, At: 100}, false, sql.Part{})
 		for word := range strings.FieldsSeq(tx) {
 			var err error
 			switch word {
@@ -139,13 +140,13 @@ func TestForgedAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
-	b.begin(action.Tx{LSN: 16, XID: 7}, false, Part{})
+	b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
 	for _, content := range [][]byte{nil, []byte("c"), mark("t", beginCall), mark("s", "")} {
 		if err := b.message(content); err != nil {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
-	b.begin(action.Tx{LSN: 32, XID: 8}, false, Part{})
+	b.begin(action.Tx{LSN: 32, XID: 8}, false, sql.Part{})
 	if err := b.message(mark("s", beginCall)); err != nil {
 		t.Errorf("the mark of another transaction: %v", err)
 	}

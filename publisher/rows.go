@@ -16,7 +16,7 @@ import (
 // genesis. The rows come first, as copies; then one line says that they were
 // all, with the sequences as they stand.
 func (in *Init) copyRows(ctx context.Context, conn *pgx.Conn, snapshot pgx.Tx, genesis *archive.Record) error {
-	chain, err := LoadChain(ctx, conn)
+	chain, err := sql.LoadChain(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -60,13 +60,13 @@ func (c *copier) run(ctx context.Context, tables []sql.Table) error {
 			return err
 		}
 	}
-	c.build.begin(action.Tx{LSN: c.lsn, At: c.at}, false, Part{})
+	c.build.begin(action.Tx{LSN: c.lsn, At: c.at}, false, sql.Part{})
 	c.build.openLine() // even without an action it says that the copy is over
 	return c.send(ctx)
 }
 
 func (c *copier) begin() {
-	c.build.begin(action.Tx{LSN: c.lsn, At: c.at, Copy: true}, false, Part{})
+	c.build.begin(action.Tx{LSN: c.lsn, At: c.at, Copy: true}, false, sql.Part{})
 }
 
 func (c *copier) table(ctx context.Context, t sql.Table) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 // sealer turns batches into records, one after the other, and keeps them in
@@ -25,7 +26,7 @@ type sealer struct {
 	wallet archive.Wallet
 	db     action.Digest
 	schema action.Digest // of the genesis
-	chain  Chain
+	chain  sql.Chain
 	floors floors
 	guard  *guard
 	ack    func(action.LSN)
@@ -70,14 +71,14 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	if b.restart {
 		clear(s.floors) // of the sequences that restart here, and of which only the table is known
 	}
-	if b.part == (Part{}) && !b.copied {
+	if b.part == (sql.Part{}) && !b.copied {
 		if err := s.appendFloors(ctx, &b); err != nil {
 			return err
 		}
 	}
 	h := archive.Header{
 		Type: archive.TypeActions, DB: s.db, Epoch: s.chain.Epoch, Seq: s.chain.Seq + 1, Prev: s.chain.Digest,
-		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.chain.schemaOr(s.schema),
+		Txs: b.txs, From: s.chain.End, To: max(b.to, s.chain.End), System: s.chain.System, Timeline: s.chain.Timeline, Schema: s.chain.SchemaOr(s.schema),
 	}
 	if err := checkText(b.body); err != nil {
 		return fmt.Errorf("record %d: %w", h.Seq, err)
@@ -131,7 +132,7 @@ func checkText(body []byte) error {
 }
 
 // insertRecord makes a record durable: outbox and chain in one statement.
-func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Item, b *batch) error {
+func insertRecord(ctx context.Context, conn *pgx.Conn, c sql.Chain, item archive.Item, b *batch) error {
 	var named *string // only if they changed
 	if b.named != nil {
 		text, err := json.Marshal(b.named)
@@ -147,7 +148,7 @@ func insertRecord(ctx context.Context, conn *pgx.Conn, c Chain, item archive.Ite
 		schema = &digest
 	}
 	var part *string
-	if c.Part != (Part{}) {
+	if c.Part != (sql.Part{}) {
 		lsn := c.Part.LSN.String()
 		part = &lsn
 	}

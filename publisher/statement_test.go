@@ -49,7 +49,7 @@ func TestSchemaChanges(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := playSchema(t, test.script, Part{})
+			b := playSchema(t, test.script, sql.Part{})
 			out := b.batch(nil)
 			_, actions, _ := strings.Cut(string(out.body), `"actions":[`)
 			if want := test.want + "]}\n"; actions != want {
@@ -67,9 +67,9 @@ func TestSchemaChanges(t *testing.T) {
 
 // What is in the chain already is not published again, and does not count again.
 func TestSchemaChangesAfterARestart(t *testing.T) {
-	all := lines(t, playSchema(t, "row one clear rows second row", Part{}).batch(nil).body)
+	all := lines(t, playSchema(t, "row one clear rows second row", sql.Part{}).batch(nil).body)
 	for rows := range int64(7) {
-		b := playSchema(t, "row one clear rows second row", Part{LSN: 16, Parts: 1, Rows: rows})
+		b := playSchema(t, "row one clear rows second row", sql.Part{LSN: 16, Parts: 1, Rows: rows})
 		out := b.batch(nil)
 		if want := int(max(0, min(2, 2-min(1, rows/2)-rows/6))); len(out.changes) != want {
 			t.Errorf("after %d changes: %d of the schema are left, want %d", rows, len(out.changes), want)
@@ -83,7 +83,7 @@ func TestSchemaChangesAfterARestart(t *testing.T) {
 func TestSchemaMarksThatAreWrong(t *testing.T) {
 	for word, want := range map[string]error{"nothing_like": sql.ErrStatement, "same": sql.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}}
-		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, Part{})
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, sql.Part{})
 		var err error
 		for w := range strings.FieldsSeq(word) {
 			err = b.message(mark("s", schemaMarks[w]))
@@ -95,7 +95,7 @@ func TestSchemaMarksThatAreWrong(t *testing.T) {
 }
 
 // playSchema builds one transaction; part is what the chain has of it.
-func playSchema(t *testing.T, script string, part Part) *builder {
+func playSchema(t *testing.T, script string, part sql.Part) *builder {
 	t.Helper()
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
 	b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, part)
@@ -114,7 +114,7 @@ func playSchema(t *testing.T, script string, part Part) *builder {
 func TestRenames(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
-		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, done, Part{})
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, done, sql.Part{})
 		if err := b.message(mark("s", `s{"statement":"SELECT 1; ALTER SCHEMA a RENAME TO \"B\"","n":1,"tag":"ALTER SCHEMA","settings":{}}`)); err != nil {
 			t.Fatal(err)
 		}

@@ -2,17 +2,43 @@ package sql
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgbridge/pgbridge/action"
 )
 
-// LoadDefinitions returns the definitions of the named actions, by name.
-func LoadDefinitions(ctx context.Context, q Querier) ([][]byte, error) {
-	rows, err := q.Query(ctx, "SELECT definition::text FROM pgbridge.action ORDER BY name")
+// Definitions are the texts of definitions, by the name of their action as records
+// write it.
+type Definitions map[string]json.RawMessage
+
+// Parse reads all of them.
+func (d Definitions) Parse() (action.Definitions, error) {
+	all := action.Definitions{}
+	for _, text := range d {
+		def, err := action.ParseDefinition(text)
+		if err != nil {
+			return nil, err
+		}
+		all[def.Action] = def
+	}
+	return all, nil
+}
+
+// LoadDefinitions returns the definitions of the named actions as q sees them.
+// Those of a writer's Chain are of an earlier moment.
+func LoadDefinitions(ctx context.Context, q Querier) (Definitions, error) {
+	rows, err := q.Query(ctx, "SELECT name, definition::text FROM pgbridge.action")
 	if err != nil {
 		return nil, wrapUnlessNil("read definitions", err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (text []byte, err error) { return text, row.Scan(&text) })
+	all := Definitions{}
+	var name, text string
+	_, err = pgx.ForEachRow(rows, []any{&name, &text}, func() error {
+		all[name] = json.RawMessage(text)
+		return nil
+	})
 	return all, wrapUnlessNil("read definitions", err)
 }
 

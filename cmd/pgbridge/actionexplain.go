@@ -98,7 +98,11 @@ func (a *app) explain(ctx context.Context, c *change) error {
 	if err != nil {
 		return err
 	}
-	defs, err := definitions(ctx, conn)
+	texts, err := sql.LoadDefinitions(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defs, err := texts.Parse()
 	if err != nil {
 		return err
 	}
@@ -121,22 +125,6 @@ func findTable(ctx context.Context, conn *pgx.Conn, name action.Name) (sql.Table
 		return sql.Table{}, usageError{fmt.Errorf("there is no table %s that can be published (a partition goes by its root)", name)}
 	}
 	return tables[at], nil
-}
-
-func definitions(ctx context.Context, q sql.Querier) (action.Definitions, error) {
-	texts, err := sql.LoadDefinitions(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	all := action.Definitions{}
-	for _, text := range texts {
-		d, err := action.ParseDefinition(text)
-		if err != nil {
-			return nil, err
-		}
-		all[d.Action] = d
-	}
-	return all, nil
 }
 
 // shape is the change as the stream has it, and what is to be said about that.

@@ -50,7 +50,7 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, sql.ErrStatement, publisher.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost} {
+	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, sql.ErrStatement, sql.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost} {
 		if errors.Is(err, target) {
 			return true
 		}

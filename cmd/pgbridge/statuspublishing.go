@@ -11,7 +11,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/publisher"
+	"github.com/pgbridge/pgbridge/sql"
 )
 
 // publishing is how far the outgoing direction is.
@@ -66,8 +66,8 @@ type delivery struct {
 
 // readPublishing returns nil where the database writes nothing.
 func readPublishing(ctx context.Context, conn *pgx.Conn, slot string, now time.Time, putters []archive.Putter) (*publishing, error) {
-	chain, err := publisher.LoadChain(ctx, conn)
-	if errors.Is(err, publisher.ErrNoChain) {
+	chain, err := sql.LoadChain(ctx, conn)
+	if errors.Is(err, sql.ErrNoChain) {
 		return nil, nil
 	}
 	if err != nil {

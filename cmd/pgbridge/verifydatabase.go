@@ -18,7 +18,6 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/audit"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/publisher"
 	"github.com/pgbridge/pgbridge/slot"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -157,7 +156,7 @@ func (c *againstLog) published(ctx context.Context, lsn action.LSN) error {
 			}
 		}
 		if sealed {
-			chain, err := publisher.LoadChain(ctx, conn)
+			chain, err := sql.LoadChain(ctx, conn)
 			if err != nil {
 				return err
 			}

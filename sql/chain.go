@@ -1,4 +1,4 @@
-package publisher
+package sql
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 )
 
-// Chain is the head of the chain this database writes: the row of
+// Chain is the head of the chain that a database writes: the row of
 // pgbridge.chain.
 type Chain struct {
 	Writer action.Writer
@@ -41,45 +41,52 @@ type Part struct {
 // ErrNoChain: the database publishes nothing.
 var ErrNoChain = errors.New("this database has no chain of its own: run pgbridge init")
 
-// LoadChain reads the head of the chain.
-func LoadChain(ctx context.Context, conn *pgx.Conn) (Chain, error) {
-	var c Chain
-	var writer, digest, end, clock, system, schema string
-	var partLSN *string
-	var epoch, timeline int64
-	var seq int64
-	var named []byte
-	err := conn.QueryRow(ctx, `SELECT writer, epoch, seq, digest, end_lsn::text, part_lsn::text, parts, part_rows, clock, system, timeline, definitions, coalesce(schema, '') FROM pgbridge.chain`).
-		Scan(&writer, &epoch, &seq, &digest, &end, &partLSN, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline, &named, &schema)
+// LoadChain reads the head of the chain as q sees it, or returns ErrNoChain.
+func LoadChain(ctx context.Context, q Querier) (Chain, error) {
+	const query = `SELECT writer, epoch, seq, digest, end_lsn::text, coalesce(part_lsn::text, '0/0'), parts, part_rows, clock,
+			system, timeline, definitions, coalesce(schema, '') FROM pgbridge.chain`
+	rows, err := q.Query(ctx, query)
+	if err != nil {
+		return Chain{}, fmt.Errorf("load chain: %w", err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, scanChain)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Chain{}, ErrNoChain
 	}
 	if err != nil {
 		return Chain{}, fmt.Errorf("load chain: %w", err)
 	}
+	return c, nil
+}
+
+func scanChain(row pgx.CollectableRow) (c Chain, err error) {
+	var (
+		writer, digest, end, part, clock, system, schema string
+		epoch, seq, timeline                             int64
+		named                                            []byte
+	)
+	err = row.Scan(&writer, &epoch, &seq, &digest, &end, &part, &c.Part.Parts, &c.Part.Rows, &clock, &system, &timeline, &named, &schema)
+	if err != nil {
+		return Chain{}, err
+	}
 	var errs [8]error
 	c.Epoch, c.Seq, c.Timeline = uint32(epoch), uint64(seq), uint32(timeline)
 	c.Writer, errs[0] = action.ParseWriter(writer)
 	c.Digest, errs[1] = action.ParseDigest(digest)
 	c.End, errs[2] = action.ParseLSN(end)
-	c.Clock, errs[3] = action.ParseClock(clock)
-	c.System, errs[4] = strconv.ParseUint(system, 10, 64)
+	c.Part.LSN, errs[3] = action.ParseLSN(part)
+	c.Clock, errs[4] = action.ParseClock(clock)
+	c.System, errs[5] = strconv.ParseUint(system, 10, 64)
 	errs[6] = json.Unmarshal(named, &c.Named)
 	if schema != "" {
 		c.Schema, errs[7] = action.ParseDigest(schema)
 	}
-	if partLSN != nil {
-		c.Part.LSN, errs[5] = action.ParseLSN(*partLSN)
-	}
-	if err := errors.Join(errs[:]...); err != nil {
-		return Chain{}, fmt.Errorf("load chain: %w", err)
-	}
-	return c, nil
+	return c, errors.Join(errs[:]...)
 }
 
-// schemaOr is the schema that the next record is written against, where the
+// SchemaOr is the schema that the next record is written against, where the
 // genesis has that of the argument.
-func (c *Chain) schemaOr(genesis action.Digest) action.Digest {
+func (c *Chain) SchemaOr(genesis action.Digest) action.Digest {
 	if c.Schema.IsZero() {
 		return genesis
 	}
