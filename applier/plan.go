@@ -125,7 +125,8 @@ func (t *table) missing() string {
 		"SELECT coalesce(sum(greatest(want.n - coalesce(here.n, 0), 0)), 0) FROM want LEFT JOIN here USING (w)"
 }
 
-// source is the rows of the parameters, each value cast to its column's type.
+// source is the rows of the parameters, each value cast to its column's type; of
+// those that a row is found by, to what that is a domain of.
 func (p *plan) source() string {
 	casts, from := p.unnested()
 	return "(SELECT " + casts + " FROM unnest" + from + ") v"
@@ -140,17 +141,17 @@ func (p *plan) numbered() string {
 
 func (p *plan) unnested() (casted, from string) {
 	var params, names, casts []string
-	add := func(prefix string, columns []string) {
+	add := func(prefix string, columns []string, read func(column, string) string) {
 		for i, c := range columns {
 			name := prefix + strconv.Itoa(i)
 			params = append(params, "$"+strconv.Itoa(len(params)+1)+"::text[]")
 			names = append(names, name)
-			casts = append(casts, p.table.types[c].read("u."+name)+" AS "+name)
+			casts = append(casts, read(p.table.types[c], "u."+name)+" AS "+name)
 		}
 	}
-	add(keyPrefix, p.keyColumns)
+	add(keyPrefix, p.keyColumns, column.readOld)
 	if p.shape.Op == action.Update {
-		add(setPrefix, p.shape.Set)
+		add(setPrefix, p.shape.Set, column.read)
 	}
 	return strings.Join(casts, ", "), "(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")"
 }

@@ -35,6 +35,9 @@ type table struct {
 // column is how a column is written.
 type column struct {
 	typ string // as a cast writes it
+	// old is typ, or what that is a domain of: a row that is there need not fulfil
+	// the constraints of today (NOT VALID).
+	old string
 	// cast: some function casts text to the type, and need not read what the
 	// type writes, as that of regclass does not read numbers.
 	cast bool
@@ -44,11 +47,16 @@ type column struct {
 
 // read is the expression for the value that the type writes as text: always by
 // the type's own input, which a cast of an array's text cannot avoid.
-func (c column) read(text string) string {
+func (c column) read(text string) string { return c.as(c.typ, text) }
+
+// readOld is read for a value of a row that is to be found.
+func (c column) readOld(text string) string { return c.as(c.old, text) }
+
+func (c column) as(typ, text string) string {
 	if c.cast {
-		return "(ARRAY[" + text + "]::text::" + c.typ + "[])[1]"
+		return "(ARRAY[" + text + "]::text::" + typ + "[])[1]"
 	}
-	return text + "::" + c.typ
+	return text + "::" + typ
 }
 
 // tables reads and remembers tables. A change of the target's schema by
@@ -65,11 +73,15 @@ const tableQuery = `SELECT c.oid, c.relkind = 'p',
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
 
-const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity = 'a',
-		EXISTS (WITH RECURSIVE base (oid) AS (
-				SELECT a.atttypid UNION ALL SELECT t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
-			SELECT FROM base b JOIN pg_cast x ON x.casttarget = b.oid WHERE x.castsource = 'text'::regtype AND x.castmethod = 'f')
-	FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum`
+const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), base.name, a.attidentity = 'a', base.cast
+	FROM pg_attribute a, LATERAL (
+		WITH RECURSIVE base (oid, typmod, depth) AS (
+			SELECT a.atttypid, a.atttypmod, 0
+			UNION ALL SELECT t.typbasetype, t.typtypmod, b.depth + 1 FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+		SELECT (SELECT format_type(oid, typmod) FROM base ORDER BY depth DESC LIMIT 1),
+			EXISTS (SELECT FROM base b JOIN pg_cast x ON x.casttarget = b.oid WHERE x.castsource = 'text'::regtype AND x.castmethod = 'f')
+	) base (name, "cast")
+	WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum`
 
 // keyQuery leaves out a deferrable key: with session_replication_role = replica
 // nothing keeps two rows from having it for a while; and one with a generated
@@ -116,7 +128,7 @@ func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
 	}
 	var named string
 	var c column
-	_, err = pgx.ForEachRow(rows, []any{&named, &c.typ, &c.always, &c.cast}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&named, &c.typ, &c.old, &c.always, &c.cast}, func() error {
 		t.position[named] = len(t.columns)
 		t.columns = append(t.columns, named)
 		t.types[named] = c

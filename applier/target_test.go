@@ -87,6 +87,13 @@ func TestGroup(t *testing.T) {
 			want: "(a,1) (b,3) (x,2) (z,7)",
 		},
 		{
+			name: "old values that a domain does not allow any more", one: true,
+			schema: `CREATE DOMAIN small AS int; CREATE DOMAIN label AS varchar(9); CREATE TABLE item (id small, name label); INSERT INTO item VALUES (55, 'a'), (66, 'b'), (77, 'c');
+				ALTER DOMAIN small ADD CHECK (VALUE < 11) NOT VALID; ALTER DOMAIN label ADD CHECK (VALUE > 'd') NOT VALID`,
+			txs:  []tx{does(update("item", idName, idName, 55, "a", 5, "e"), remove("item", idName, 66, "b"))},
+			want: "(5,e) (77,c)",
+		},
+		{
 			name: "truncated in between", one: true, schema: item,
 			txs: []tx{
 				does(update("item", id, name, 1, "x")), does(insert("item", idName, 5, "n5"), truncate("item"), insert("item", idName, 1, "first")), does(update("item", id, name, 1, "second")),
