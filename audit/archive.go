@@ -86,3 +86,10 @@ type series struct {
 func (s series) window(first uint64) archive.Query {
 	return archive.Query{DB: s.db, Writer: s.writer, Epoch: s.epoch, First: first, Last: first + archive.MaxWindow - 1, Type: s.kind}
 }
+
+// at is the question for one number.
+func (s series) at(number uint64) archive.Query {
+	q := s.window(number)
+	q.Last = number
+	return q
+}

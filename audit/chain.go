@@ -110,49 +110,49 @@ func (w *walk) holes(seq uint64) {
 
 // step goes on with the records at seq, which is the next that there are any at.
 func (w *walk) step(seq uint64, seen []sighting, contents map[action.Digest]content[trace]) {
+	digests := opened(seen)
 	var next []head
-	digests := map[action.Digest]archive.Header{}
-	fault := func(kind Kind, digest action.Digest, text string, args ...any) {
-		w.broken = true
-		has := slices.DeleteFunc(slices.Clone(seen), func(s sighting) bool { return s.err != nil || s.ref.Digest != digest })
-		w.report.add(Fault{Kind: kind, Type: archive.TypeActions, Epoch: w.owner.epoch, First: seq, Last: seq, Has: w.names(has), Detail: fmt.Sprintf(text, args...)})
-	}
-	var order []action.Digest
-	for _, s := range seen {
-		if _, known := digests[s.ref.Digest]; s.err == nil && !known {
-			digests[s.ref.Digest] = s.header
-			order = append(order, s.ref.Digest)
+	for _, digest := range digests {
+		good := of(seen, digest)
+		fault := func(kind Kind, text string, args ...any) {
+			w.broken = true
+			w.report.add(Fault{
+				Kind: kind, Type: archive.TypeActions, Epoch: w.owner.epoch, First: seq, Last: seq, Has: w.names(good), Detail: fmt.Sprintf(text, args...),
+			})
 		}
-	}
-	slices.SortFunc(order, func(a, b action.Digest) int { return slices.Compare(a[:], b[:]) })
-	for _, digest := range order {
-		header, body := digests[digest], contents[digest]
-		if len(order) > 1 {
-			fault(Forked, digest, "record %s is one of %d", digest, len(order))
+		if len(digests) > 1 {
+			fault(Forked, "record %s is one of %d", digest, len(digests))
 		}
-		if body.err != nil {
-			fault(Unreadable, digest, "%v", body.err)
-		}
-		before, ok := w.before(header.Prev)
-		if !ok {
-			fault(Unlinked, digest, "it follows %s, record %d is %s", header.Prev, seq-1, w.heads[0].digest)
-		}
-		if before == nil || before.unknown || body.err != nil {
-			before = begin(&header, &body.value)
-		}
-		h, err := before.follow(&header, digest, &body.value)
-		if err != nil {
-			fault(Unreadable, digest, "%v", err)
-		}
-		h.unknown = body.err != nil
-		next = append(next, h)
+		body := contents[digest]
+		next = append(next, w.follow(&good[0].header, digest, &body, fault))
 		w.named = append(w.named, body.value.marks...)
 	}
 	w.heads, w.at, w.report.Head = next, seq, seq
-	if header := digests[order[0]]; !w.broken {
-		at := contents[order[0]].value.last
-		w.report.Complete = &Place{Epoch: header.Epoch, Seq: seq, Digest: order[0], LSN: header.To, At: action.Clock{Micros: at.At}.Time()}
+	if !w.broken {
+		header, last := of(seen, digests[0])[0].header, contents[digests[0]].value.last
+		w.report.Complete = &Place{Epoch: header.Epoch, Seq: seq, Digest: digests[0], LSN: header.To, At: action.Clock{Micros: last.At}.Time()}
 	}
+}
+
+// follow is the head that a record is, after the one that it names. What is amiss
+// is told to fault.
+func (w *walk) follow(header *archive.Header, digest action.Digest, body *content[trace], fault func(Kind, string, ...any)) head {
+	if body.err != nil {
+		fault(Unreadable, "%v", body.err)
+	}
+	before, ok := w.before(header.Prev)
+	if !ok {
+		fault(Unlinked, "it follows %s, record %d is %s", header.Prev, header.Seq-1, w.heads[0].digest)
+	}
+	if before == nil || before.unknown || body.err != nil {
+		before = begin(header, &body.value)
+	}
+	next, err := before.follow(header, digest, &body.value)
+	if err != nil {
+		fault(Unreadable, "%v", err)
+	}
+	next.unknown = body.err != nil
+	return next
 }
 
 // before is the head that has the digest prev. It is nil after a hole, where

@@ -25,7 +25,7 @@ func (v *verifying) checkpoints(ctx context.Context) error {
 		return err
 	}
 	for _, m := range c.confirmed {
-		if err := c.add(ctx, m); err != nil {
+		if err := c.prove(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -96,17 +96,6 @@ func (c *copies) readManifests(ctx context.Context) error {
 	}
 }
 
-// opened are the digests of the records among the sightings, in order.
-func opened(seen []sighting) (digests []action.Digest) {
-	for _, s := range seen {
-		if s.err == nil && !slices.Contains(digests, s.ref.Digest) {
-			digests = append(digests, s.ref.Digest)
-		}
-	}
-	slices.SortFunc(digests, func(a, b action.Digest) int { return slices.Compare(a[:], b[:]) })
-	return digests
-}
-
 // readManifest notes the chunks that a confirmed checkpoint needs. It is called
 // by several workers.
 func (c *copies) readManifest(record *archive.Record, body []byte) (none struct{}, err error) {
@@ -146,7 +135,7 @@ func (c *copies) absent(number uint64, seen []sighting) {
 
 // manifest judges one checkpoint record by itself.
 func (c *copies) manifest(number uint64, digest action.Digest, seen []sighting, unreadable error, before []action.Digest) {
-	good := slices.DeleteFunc(slices.Clone(seen), func(s sighting) bool { return s.err != nil || s.ref.Digest != digest })
+	good := of(seen, digest)
 	f := Fault{Type: archive.TypeCheckpoint, Epoch: c.owner.epoch, First: number, Last: number, Has: c.names(good)}
 	prev := good[0].header.Prev
 	switch {

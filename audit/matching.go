@@ -153,18 +153,11 @@ func (m *matching) end() {
 	}
 }
 
-// values are cells for people.
-func (t *expected) values(row []byte) (all []Value) {
-	for _, c := range cells(row) {
-		all = append(all, Value{t.columns[c.column], textOf(c.value)})
-	}
-	return all
-}
-
-func textOf(b []byte) *string {
-	if b == nil {
-		return nil
-	}
-	text := string(b)
-	return &text
-}
+const (
+	// fanout is into how many piles one is sorted.
+	fanout = 64
+	// inMemory is the largest pile that is folded in memory.
+	inMemory = 16 << 20
+	// deepest is how often a pile is sorted again.
+	deepest = 4
+)

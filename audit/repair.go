@@ -23,7 +23,7 @@ type Repair struct {
 // has the reason in its fault. Only a cancelled ctx is an error.
 func (v *verifying) repair(ctx context.Context, lacks []lack) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(v.workers)
+	group.SetLimit(v.desk.workers)
 	for i := range lacks {
 		l := &lacks[i]
 		group.Go(func() error {

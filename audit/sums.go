@@ -2,9 +2,7 @@ package audit
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -13,8 +11,8 @@ import (
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
 
-// add adds up what a confirmed checkpoint consists of.
-func (c *copies) add(ctx context.Context, m mark) error {
+// prove adds up what a confirmed checkpoint consists of.
+func (c *copies) prove(ctx context.Context, m mark) error {
 	manifest, err := c.fetch(ctx, m)
 	if err != nil {
 		return err
@@ -55,9 +53,7 @@ func (c *copies) add(ctx context.Context, m mark) error {
 func (c *copies) fetch(ctx context.Context, m mark) (manifest checkpoint.Manifest, err error) {
 	s := c.owner
 	s.kind = archive.TypeCheckpoint
-	q := s.window(m.number)
-	q.Last = q.First
-	found, err := look(ctx, &c.desk, q, func(_ *archive.Record, body []byte) (checkpoint.Manifest, error) {
+	found, err := look(ctx, &c.desk, s.at(m.number), func(_ *archive.Record, body []byte) (checkpoint.Manifest, error) {
 		return checkpoint.ParseManifest(body)
 	})
 	if err != nil {
@@ -73,8 +69,7 @@ func (c *copies) fetch(ctx context.Context, m mark) (manifest checkpoint.Manifes
 // heads compares the records that the checkpoint follows with the chain.
 func (c *copies) heads(ctx context.Context, m *checkpoint.Manifest, wrong func(string, ...any)) error {
 	for _, h := range m.Heads {
-		q := series{db: c.DB, writer: h.Writer, epoch: h.Epoch}.window(h.Seq)
-		q.Last = q.First
+		q := series{db: c.DB, writer: h.Writer, epoch: h.Epoch}.at(h.Seq)
 		found, err := look(ctx, &c.desk, q, func(*archive.Record, []byte) (struct{}, error) { return struct{}{}, nil })
 		if err != nil {
 			return err
@@ -88,9 +83,8 @@ func (c *copies) heads(ctx context.Context, m *checkpoint.Manifest, wrong func(s
 
 // tally is what tables must hold, and what files hold for them.
 type tally struct {
-	tables             []string
-	rows, wantRows     int64
-	digest, wantDigest action.Digest
+	tables    []string
+	want, got checkpoint.Sum
 }
 
 // sums compares the rows of the chunks with the state that the manifest tells.
@@ -107,15 +101,14 @@ func sums(m *checkpoint.Manifest, used map[action.Digest]*piece) (wrong []string
 			if !p.lines || p.sum.Rows() != chunk.Rows {
 				wrong = append(wrong, fmt.Sprintf("chunk %d of %s has %d rows, the manifest says %d", chunk.Seq, f.Table, p.sum.Rows(), chunk.Rows))
 			}
-			t.rows += p.sum.Rows()
-			t.digest = plus(t.digest, p.sum.Digest())
+			t.got.Merge(&p.sum)
 		}
 	}
 	for _, t := range all {
 		switch tables := strings.Join(t.tables, ", "); {
-		case t.rows != t.wantRows:
-			wrong = append(wrong, fmt.Sprintf("the chunks of %s have %d rows, the state says %d", tables, t.rows, t.wantRows))
-		case t.digest != t.wantDigest:
+		case t.got.Rows() != t.want.Rows():
+			wrong = append(wrong, fmt.Sprintf("the chunks of %s have %d rows, the state says %d", tables, t.got.Rows(), t.want.Rows()))
+		case t.got != t.want:
 			wrong = append(wrong, fmt.Sprintf("the rows in the chunks of %s do not add up to its state", tables))
 		}
 	}
@@ -139,8 +132,7 @@ func tallies(m *checkpoint.Manifest) map[string]*tally {
 		}
 		t := all[key]
 		t.tables = append(t.tables, s.Table.String())
-		t.wantRows += s.Rows
-		t.wantDigest = plus(t.wantDigest, s.Sum)
+		t.want.MergeState(s)
 	}
 	return all
 }
@@ -155,15 +147,4 @@ func tallyOf(m *checkpoint.Manifest, table action.Name, columns []string) string
 		return table.String()
 	}
 	return fmt.Sprintf("%q", columns)
-}
-
-// plus adds two sums, modulo 2^256.
-func plus(a, b action.Digest) (sum action.Digest) {
-	var carry uint64
-	for at := len(sum) - 8; at >= 0; at -= 8 {
-		var limb uint64
-		limb, carry = bits.Add64(binary.BigEndian.Uint64(a[at:]), binary.BigEndian.Uint64(b[at:]), carry)
-		binary.BigEndian.PutUint64(sum[at:], limb)
-	}
-	return sum
 }

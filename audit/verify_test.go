@@ -258,7 +258,7 @@ func TestVerifyGoesOnWithoutAnArchive(t *testing.T) {
 	t.Parallel()
 	w := chainOf(t, 20)
 	good := folder(t, w.items...)
-	v := Verify{Archives: []Archive{good, {Finder: &broken{folder(t, w.items...).Finder, 7}}}, DB: w.db, Workers: 1}
+	v := Verify{Archives: []Archive{good, {Finder: &broken{folder(t, w.items...).Finder, 7}}}, DB: w.db, workers: 1}
 	r, err := v.Run(t.Context())
 	if err != nil || len(r.Faults) > 0 || r.Complete.Seq != 21 {
 		t.Errorf("got %+v, %v, want it to be complete without faults", r, err)

@@ -22,8 +22,25 @@ type sighting struct {
 	err     error // it is not what the list says, or cannot be had
 }
 
+// opened are the digests of the records that opened, in order.
+func opened(seen []sighting) (digests []action.Digest) {
+	for _, s := range seen {
+		if s.err == nil && !slices.Contains(digests, s.ref.Digest) {
+			digests = append(digests, s.ref.Digest)
+		}
+	}
+	slices.SortFunc(digests, func(a, b action.Digest) int { return slices.Compare(a[:], b[:]) })
+	return digests
+}
+
+// of are the sightings of the record with the digest.
+func of(seen []sighting, digest action.Digest) []sighting {
+	return slices.DeleteFunc(slices.Clone(seen), func(s sighting) bool { return s.err != nil || s.ref.Digest != digest })
+}
+
 // window is what the archives hold of a few numbers of a series.
 type window[T any] struct {
+	mu       sync.Mutex // of what follows
 	at       map[uint64][]sighting
 	contents map[action.Digest]content[T]
 	last     uint64 // the highest number that something opened for
@@ -39,9 +56,11 @@ type content[T any] struct {
 // by their number and the size of a record.
 type desk struct {
 	archives []Archive
-	failed   []error // by archive: it cannot be read, and is asked no more
 	workers  int
 	buffers  sync.Pool
+
+	mu     sync.Mutex
+	failed []error // by archive: it cannot be read, and is asked no more
 }
 
 // errNoArchive: none is left to ask.
@@ -55,37 +74,11 @@ func look[T any](ctx context.Context, d *desk, q archive.Query, read func(*archi
 		return nil, err
 	}
 	w := &window[T]{at: map[uint64][]sighting{}, contents: map[action.Digest]content[T]{}}
-	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(d.workers)
 	for i, listed := range refs {
 		for _, ref := range listed {
-			group.Go(func() error {
-				mu.Lock()
-				failed := d.failed[i]
-				mu.Unlock()
-				if failed != nil {
-					return nil
-				}
-				record, err := d.archives[i].get(ctx, ref)
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				mu.Lock()
-				if d.unreadable(i, err) {
-					d.failed[i] = err
-				}
-				first := w.note(sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err})
-				mu.Unlock()
-				if !first {
-					return nil
-				}
-				c := unpack(d, &record, read)
-				mu.Lock()
-				defer mu.Unlock()
-				w.contents[ref.Digest] = c
-				return nil
-			})
+			group.Go(func() error { return w.fetch(ctx, d, i, ref, read) })
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -97,9 +90,33 @@ func look[T any](ctx context.Context, d *desk, q archive.Query, read func(*archi
 	return w, d.ready()
 }
 
+// fetch looks at what archive i lists as ref, unless that archive has failed.
+func (w *window[T]) fetch(ctx context.Context, d *desk, i int, ref archive.Ref, read func(*archive.Record, []byte) (T, error)) error {
+	if d.gaveUp(i) {
+		return nil
+	}
+	record, err := d.archives[i].get(ctx, ref)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if d.unreadable(i, err) {
+		d.giveUp(i, err)
+	}
+	if !w.note(sighting{archive: i, ref: ref, header: record.Header, bytes: len(record.Bytes), err: err}) {
+		return nil
+	}
+	c := unpack(d, &record, read)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.contents[ref.Digest] = c
+	return nil
+}
+
 // note takes in a sighting. It tells whether it is the first of a record, whose
 // body is then the caller's to read.
 func (w *window[T]) note(s sighting) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.at[s.ref.Seq] = append(w.at[s.ref.Seq], s)
 	if _, known := w.contents[s.ref.Digest]; s.err != nil || known {
 		return false
@@ -116,6 +133,21 @@ func (d *desk) unreadable(i int, err error) bool {
 	return err != nil && !folder && !errors.Is(err, archive.ErrNotFound) && !errors.Is(err, archive.ErrForged)
 }
 
+// giveUp remembers that an archive cannot be read.
+func (d *desk) giveUp(i int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed[i] = err
+}
+
+// gaveUp tells whether an archive was given up.
+func (d *desk) gaveUp(i int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failed[i] != nil
+}
+
+// unpack reads the body of a record in a buffer that is used again.
 func unpack[T any](d *desk, record *archive.Record, read func(*archive.Record, []byte) (T, error)) (c content[T]) {
 	buf, _ := d.buffers.Get().(*[]byte)
 	if buf == nil {

@@ -53,6 +53,15 @@ func (s *Sum) Merge(t *Sum) {
 	s.rows += t.rows
 }
 
+// MergeState adds the rows of a table that is known by its state only.
+func (s *Sum) MergeState(t TableState) {
+	u := Sum{rows: t.Rows}
+	for i := range u.limbs {
+		u.limbs[i] = binary.BigEndian.Uint64(t.Sum[24-8*i:])
+	}
+	s.Merge(&u)
+}
+
 // Rows is how many rows were added.
 func (s *Sum) Rows() int64 { return s.rows }
 

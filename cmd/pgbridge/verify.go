@@ -29,6 +29,9 @@ func newVerify() *cobra.Command {
 				return err
 			}
 			if database || cmd.Flags().Changed("database-url") {
+				if repair {
+					return usageError{errors.New("--repair is for archives: leave --database and --database-url out")}
+				}
 				return a.compareDatabase(cmd.Context(), id, most)
 			}
 			db, err := parseDBID(id)
@@ -136,7 +139,7 @@ func (a *app) verify(ctx context.Context, db action.Digest, repair bool) error {
 		}
 	}
 	report, err := v.Run(ctx)
-	if report == nil || err != nil && len(report.Faults) == 0 {
+	if err != nil {
 		return err
 	}
 	if err := a.print(report, "%s", verified(report)); err != nil {
