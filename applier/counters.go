@@ -13,7 +13,7 @@ import (
 // counters read how many rows of each published table this session has written
 // since it began the transaction. The server may still count a transaction
 // before it, so only differences mean anything. Rows that a rolled back
-// subtransaction wrote count too.
+// subtransaction wrote count too. A partition counts as its root.
 type counters struct {
 	conn   *pgx.Conn
 	tables []action.Name
@@ -22,7 +22,7 @@ type counters struct {
 }
 
 const countedQuery = `SELECT c.oid, n.nspname, r.relname FROM unnest($1::text[], $2::text[]) t (schema, name)
-	JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class r ON r.relnamespace = n.oid AND r.relname = t.name
+	JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class r ON r.relnamespace = n.oid AND r.relname = t.name AND NOT r.relispartition
 	CROSS JOIN LATERAL (SELECT r.oid WHERE r.relkind = 'r' UNION ALL SELECT relid FROM pg_partition_tree(r.oid) WHERE r.relkind = 'p' AND isleaf) c`
 
 const countersQuery = `SELECT * FROM (SELECT n, pg_stat_get_xact_tuples_inserted(oid), pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_deleted(oid)
