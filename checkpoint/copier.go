@@ -12,9 +12,9 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 )
 
-// copier reads the rows of a snapshot with several sessions. A table is read in
-// spans of so many blocks, always the same ones, so that where no row has changed
-// the text is the same as last time, and so are its chunks.
+// copier reads the rows of a snapshot, with several sessions if it is told to. A
+// table is read block by block in the order of its blocks, and cut where the rows
+// say (cutter), so that where no row has changed the chunks are those of last time.
 type copier struct {
 	m     *Maker
 	s     *snapshot
@@ -24,7 +24,7 @@ type copier struct {
 	parts []part
 	sums  []Sum // of s.tables
 
-	mu   sync.Mutex // of sums and done
+	mu   sync.Mutex // of sums, done, and what spans know of their progress
 	done Progress
 }
 
@@ -33,21 +33,24 @@ type part struct {
 	name    action.Name
 	table   int // whose rows these are, in s.tables
 	columns []string
-	blocks  int64
 }
 
-// span is a range of blocks of a part. The last one of a part has no end.
+// span is what one query reads: a part, or a range of its blocks.
 type span struct {
 	part   int
-	first  int64
-	blocks int64
-	last   bool
+	first  int64    // block
+	end    int64    // block behind the last; 0: the whole part
+	size   int64    // bytes on disk
+	done   int64    // bytes of size that count as read
 	chunks []*Chunk // filled when they are stored
 }
 
-// spanBlocks is how many blocks make a span: 8 MiB on disk, and about as much text.
-// What a checkpoint sends again for one row that changed is one span.
-const spanBlocks = 1024
+// spanBlocks is how many blocks of a large table one session reads at a time, when
+// there are several: 128 MiB. One session reads a table whole. That is what the
+// server does best: a scan of a whole table keeps to a few buffers, while a scan of
+// a range of blocks takes all of shared_buffers for itself (heap_beginscan asks for
+// the ring of buffers for sequential scans only), from whoever else is at work.
+var spanBlocks int64 = 16384
 
 func newCopier(m *Maker, s *snapshot, store *store) *copier {
 	c := &copier{m: m, s: s, store: store, pace: pace{rate: m.Rate}, sums: make([]Sum, len(s.tables))}
@@ -109,26 +112,38 @@ func (c *copier) run(ctx context.Context, readers []pgx.Tx) error {
 // plan measures the parts, after the snapshot was taken: rows that it sees are in
 // blocks that are there.
 func (c *copier) plan(ctx context.Context, tx pgx.Tx) error {
-	const query = `SELECT pg_catalog.pg_relation_size($1::text::regclass, 'main') / current_setting('block_size')::int8`
-	for i := range c.parts {
-		p := &c.parts[i]
-		if err := tx.QueryRow(ctx, query, p.name.SQL()).Scan(&p.blocks); err != nil {
+	const query = `SELECT pg_catalog.pg_relation_size($1::text::regclass, 'main') / current_setting('block_size')::int8, pg_catalog.pg_table_size($1::text::regclass)`
+	for i, p := range c.parts {
+		var blocks, size int64
+		if err := tx.QueryRow(ctx, query, p.name.SQL()).Scan(&blocks, &size); err != nil {
 			return fmt.Errorf("measure %s: %w", p.name, err)
 		}
-		for first := int64(0); first < p.blocks; first += spanBlocks {
-			c.spans = append(c.spans, span{part: i, first: first, blocks: min(spanBlocks, p.blocks-first), last: first+spanBlocks >= p.blocks})
-		}
-		c.done.Total += p.blocks
+		c.spans = append(c.spans, spansOf(i, blocks, size, c.m.jobs())...)
+		c.done.Total += size
 	}
 	return nil
 }
 
-// read reads one span and hands its text on in pieces of at most chunkSize, or of one row.
+// spansOf divides a part among so many sessions.
+func spansOf(part int, blocks, size int64, jobs int) []span {
+	if jobs == 1 || blocks <= spanBlocks {
+		return []span{{part: part, size: size}}
+	}
+	var spans []span
+	for first := int64(0); first < blocks; first += spanBlocks {
+		end := min(first+spanBlocks, blocks)
+		spans = append(spans, span{part: part, first: first, end: end, size: size*end/blocks - size*first/blocks})
+	}
+	return spans
+}
+
+// read reads one span and hands its text on in pieces.
 func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) error {
 	p := &c.parts[s.part]
 	w := newCutter(func(piece piece) error {
 		piece.chunk = &Chunk{}
 		s.chunks = append(s.chunks, piece.chunk)
+		c.progress(s, int64(len(piece.text)), piece.rows)
 		if err := c.pace.wait(ctx, int64(len(piece.text))); err != nil {
 			return err
 		}
@@ -141,34 +156,43 @@ func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) erro
 	if err != nil {
 		return fmt.Errorf("read rows of %s: %w", p.name, err)
 	}
-	c.finished(s, w)
-	return nil
-}
-
-// finished counts a span.
-func (c *copier) finished(s *span, w *cutter) {
+	c.progress(s, s.size, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sums[c.parts[s.part].table].Merge(&w.sum)
-	c.done.Done += s.blocks
-	c.done.Rows += w.sum.Rows()
+	return nil
+}
+
+// progress counts what came of a span. A byte of text counts as one on disk, as
+// long as the span has any left.
+func (c *copier) progress(s *span, bytes, rows int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(bytes, s.size-s.done)
+	s.done += n
+	c.done.Done += n
+	c.done.Rows += rows
 	c.done.Fresh = c.store.fresh()
 	if c.m.Progress != nil {
-		const blockSize = 8 << 10
-		c.m.Progress(Progress{Done: c.done.Done * blockSize, Total: c.done.Total * blockSize, Rows: c.done.Rows, Fresh: c.done.Fresh})
+		c.m.Progress(c.done)
 	}
 }
 
 func spanQuery(p *part, s *span) string {
-	columns := make([]string, len(p.columns))
+	names := make([]string, len(p.columns))
 	for i, column := range p.columns {
-		columns[i] = action.QuoteIdent(column)
+		names[i] = action.QuoteIdent(column)
 	}
-	where := fmt.Sprintf(" WHERE ctid >= '(%d,0)'::pg_catalog.tid", s.first)
-	if !s.last {
-		where += fmt.Sprintf(" AND ctid < '(%d,0)'::pg_catalog.tid", s.first+spanBlocks)
+	columns := strings.Join(names, ", ")
+	switch {
+	case s.end > 0:
+		return fmt.Sprintf("COPY (SELECT %s FROM ONLY %s WHERE ctid >= '(%d,0)'::pg_catalog.tid AND ctid < '(%d,0)'::pg_catalog.tid) TO STDOUT",
+			columns, p.name.SQL(), s.first, s.end)
+	case columns == "":
+		return "COPY " + p.name.SQL() + " TO STDOUT"
+	default:
+		return "COPY " + p.name.SQL() + " (" + columns + ") TO STDOUT"
 	}
-	return "COPY (SELECT " + strings.Join(columns, ", ") + " FROM ONLY " + p.name.SQL() + where + ") TO STDOUT"
 }
 
 // files lists the chunks of each part, in the order of its rows.

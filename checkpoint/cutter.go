@@ -2,13 +2,16 @@ package checkpoint
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 
 	"github.com/pgbridge/pgbridge/action"
 )
 
-// cutter collects rows into pieces. It takes a row with each Write: the protocol
-// has one in each message.
+// cutter collects rows into pieces. Where a piece ends depends on the rows in it and
+// on nothing before them, so that after a place that changed the pieces are soon
+// the same again. It takes a row with each Write: the protocol has one in each
+// message.
 type cutter struct {
 	sum   Sum
 	emit  func(piece) error // takes the text over
@@ -23,8 +26,15 @@ func newCutter(emit func(piece) error, spare func() []byte) *cutter {
 	return &cutter{emit: emit, spare: spare, content: sha256.New()}
 }
 
-// chunkSize is the most text in a piece of more than one row.
-const chunkSize = 8 << 20
+const (
+	// chunkSize is the most text in a piece of more than one row, and chunkMin the
+	// least in any but the last of a span. In between a piece ends after a row that
+	// says so, as one in cutEvery bytes does: most have 5 to 15 MiB, and few of them
+	// end where they must.
+	chunkSize = 16 << 20
+	chunkMin  = 2 << 20
+	cutEvery  = 8 << 20
+)
 
 func (w *cutter) Write(row []byte) (int, error) {
 	if len(row) == 0 || row[len(row)-1] != '\n' {
@@ -42,7 +52,17 @@ func (w *cutter) Write(row []byte) (int, error) {
 	w.content.Write(digest[:])
 	w.text = append(w.text, row...)
 	w.rows++
+	if len(w.text) >= chunkMin && cuts(digest, len(row)) {
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
+	}
 	return len(row), nil
+}
+
+// cuts tells whether a piece may end after a row of so many bytes.
+func cuts(row action.Digest, size int) bool {
+	return uint64(binary.BigEndian.Uint32(row[:]))*cutEvery < uint64(size)<<32
 }
 
 // flush hands over what there is.

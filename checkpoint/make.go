@@ -28,7 +28,7 @@ type Maker struct {
 	Key         archive.Key
 	Wallet      archive.Wallet // nil: the key itself
 	Archives    []archive.Putter
-	Jobs        int            // sessions that read at once; 2 if zero
+	Jobs        int            // sessions that read at once; 1 if zero
 	Rate        int64          // the most bytes of rows to read in a second, by all of them; 0: no limit
 	Progress    func(Progress) // told now and then, by one goroutine at a time; may be nil
 	Log         *slog.Logger   // nil discards
@@ -36,7 +36,7 @@ type Maker struct {
 
 // Progress is how far a Create is.
 type Progress struct {
-	Done, Total int64 // bytes of tables on disk
+	Done, Total int64 // bytes of tables on disk; within a table, Done is a guess
 	Rows        int64
 	Fresh       int // chunks that were sent
 }
@@ -173,10 +173,7 @@ func (m *Maker) copy(ctx context.Context, s *snapshot, store *store) (Manifest, 
 }
 
 func (m *Maker) jobs() int {
-	if m.Jobs > 0 {
-		return m.Jobs
-	}
-	return 2
+	return max(m.Jobs, 1)
 }
 
 func (m *Maker) wallet() archive.Wallet {
