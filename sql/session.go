@@ -1,15 +1,18 @@
 package sql
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // pins are the settings of every session. They travel in the startup packet,
@@ -118,11 +121,18 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.BuildFrontend = buffered
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, ExplainConnect(&cfg.Config, err)
 	}
 	return conn, nil
+}
+
+// buffered reads as much as has come: the server sends rows of COPY in pieces of
+// 8 kB, and pgx would make a system call for each.
+func buffered(r io.Reader, w io.Writer) *pgproto3.Frontend {
+	return pgproto3.NewFrontend(bufio.NewReaderSize(r, 128<<10), w)
 }
 
 // pinSession pins what older servers do not know (unknown settings in a startup

@@ -43,7 +43,7 @@ func configFlags(flags *pflag.FlagSet) {
 	flags.Duration("checkpoint-every", 0, "run makes a checkpoint when so much `time` has passed since the last, 24h say; 0: never")
 	flags.Uint64("checkpoint-records", 0, "run makes a checkpoint after this `number` of records; 0: never")
 	flags.String("checkpoint-bytes", "0", "run makes a checkpoint after so many `bytes` of WAL, 10G say; 0: never")
-	flags.Int("checkpoint-jobs", 2, "sessions that read a checkpoint at once")
+	flags.Int("checkpoint-jobs", 1, "sessions that read a checkpoint at once; more than one are faster and take the server's cache")
 	flags.String("checkpoint-rate", "0", "the most `bytes` of rows that a checkpoint reads in a second, 20M say; 0: no limit")
 }
 
