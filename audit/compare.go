@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -67,12 +68,6 @@ type Difference struct {
 
 // Run compares.
 func (c *Compare) Run(ctx context.Context) (*Comparison, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Most == 0 {
-		c.Most = 100
-	}
 	dir, err := os.MkdirTemp("", "pgbridge-verify-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for rows: %w", err)
@@ -91,11 +86,18 @@ func (c *Compare) Run(ctx context.Context) (*Comparison, error) {
 	return r.out, r.run(ctx)
 }
 
+func (c *Compare) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
+}
+
 // comparing is one comparison under way.
 type comparing struct {
 	*expecting
 	out  *Comparison
-	room int64 // the largest pile that is folded in memory
+	room int64 // the largest pile that is matched in memory
 }
 
 func (r *comparing) run(ctx context.Context) error {
@@ -195,7 +197,7 @@ func (r *comparing) choose(ctx context.Context) ([]bool, error) {
 			return nil, err
 		}
 		if wanted[i] = state != *t.base; wanted[i] {
-			r.Log.Info("the sum of the rows is another: each is compared", "table", t.name)
+			r.log().Info("the sum of the rows is another: each is compared", "table", t.name)
 			continue
 		}
 		r.out.Rows += state.Rows
@@ -225,7 +227,7 @@ func (r *comparing) sortLive(ctx context.Context, wanted []bool) error {
 }
 
 func (r *comparing) differ(d Difference) {
-	if r.out.Found++; len(r.out.Differences) < r.Most {
+	if r.out.Found++; len(r.out.Differences) < cmp.Or(r.Most, 100) {
 		r.out.Differences = append(r.out.Differences, d)
 	}
 }

@@ -43,8 +43,8 @@ func (m *Moment) passed(at Position, tx action.Tx) bool {
 // Diff is what changed between two moments, in sum: a row that was inserted and
 // deleted again is not in it, nor one that has its old values again. The chain is
 // read three times at most. Memory grows with the rows that were written in
-// between, about a kilobyte for each, and with all rows of a table that was
-// truncated or rewritten.
+// between, about a kilobyte for each and its values, and with all rows of a table
+// that was truncated or rewritten.
 type Diff struct {
 	Chain   Chain
 	Genesis *sql.Genesis

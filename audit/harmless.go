@@ -18,9 +18,9 @@ var making = []string{"CREATE TABLE", "CREATE SCHEMA", "CREATE TYPE", "CREATE DO
 
 // quiet are changes of a table that leave its rows and columns: constraints,
 // defaults, how values are kept. One only: others could follow a comma.
-var quiet = regexp.MustCompile(`(?is)^\s*ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?("[^"]+"|\w+)(\.("[^"]+"|\w+))?\s+(` +
+var quiet = regexp.MustCompile(`(?is)^\s*ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?` + word + `(\.` + word + `)?\s+(` +
 	`(ADD|DROP|VALIDATE|ALTER|RENAME)\s+CONSTRAINT\s|ADD\s+(PRIMARY\s+KEY|UNIQUE|CHECK|FOREIGN\s+KEY)\b|REPLICA\s+IDENTITY\s|(ENABLE|DISABLE|FORCE|NO\s+FORCE)\s|` +
-	`ALTER\s+(COLUMN\s+)?("[^"]+"|\w+)\s+((SET|DROP)\s+(DEFAULT|NOT\s+NULL)|SET\s+(STATISTICS|STORAGE|COMPRESSION))\b)`)
+	`ALTER\s+(COLUMN\s+)?` + word + `\s+((SET|DROP)\s+(DEFAULT|NOT\s+NULL)|SET\s+(STATISTICS|STORAGE|COMPRESSION))\b)`)
 
 // another is where a second change of a table may begin.
 var another = regexp.MustCompile(`(?i),\s*(ADD|DROP|ALTER|RENAME|SET|ATTACH|DETACH|INHERIT|NO)\s`)

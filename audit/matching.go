@@ -2,12 +2,19 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 )
 
-// fold folds the piles of a sorter, one at a time, and compares. A pile that does
-// not fit in memory is sorted again.
+const (
+	// inMemory is the largest pile that is matched in memory.
+	inMemory = 16 << 20
+	// deepest is how often a pile is sorted again.
+	deepest = 4
+)
+
+// fold matches the rows of the piles of a sorter, one pile at a time. A pile that
+// does not fit in memory is sorted again.
 func (r *comparing) fold(s *sorter, depth int) error {
 	for i, p := range s.piles {
 		if p.size <= r.room || depth == deepest {
@@ -50,7 +57,6 @@ type there struct {
 }
 
 func (m *matching) take(e *entry) error {
-	loose := len(m.tables[e.table].key) == 0
 	place := placeOf(e.table, e.key)
 	t := m.rows[place]
 	if t == nil && e.op != emptyRows && e.op != forgetRows {
@@ -84,9 +90,9 @@ func (m *matching) take(e *entry) error {
 			}
 		}
 	case liveRow:
-		m.live(t, e, loose)
+		m.live(t, e)
 	}
-	if t != nil && !loose && t.row == nil && e.op != moveRow {
+	if t != nil && len(m.tables[e.table].key) > 0 && t.row == nil && e.op != moveRow {
 		delete(m.rows, place)
 	}
 	return nil
@@ -94,10 +100,10 @@ func (m *matching) take(e *entry) error {
 
 // live compares a row of the database with the one that must be there. What was
 // compared is taken out: what is left is missing.
-func (m *matching) live(t *there, e *entry, loose bool) {
+func (m *matching) live(t *there, e *entry) {
 	table := m.tables[e.table]
 	switch {
-	case loose:
+	case len(table.key) == 0:
 		t.n--
 		t.row = slices.Clone(e.cells)
 	case t.row == nil:
@@ -128,12 +134,7 @@ func (m *matching) compare(t *expected, want, got []byte) (columns []Column) {
 // end reports the rows that the database lacks, and equal rows of which it has
 // another number.
 func (m *matching) end() {
-	places := make([]string, 0, len(m.rows))
-	for place := range m.rows {
-		places = append(places, place)
-	}
-	slices.SortFunc(places, strings.Compare)
-	for _, place := range places {
+	for _, place := range slices.Sorted(maps.Keys(m.rows)) {
 		t := m.rows[place]
 		table := m.tables[t.table]
 		d := Difference{Kind: "missing", Table: table.name.String(), Key: table.values(t.key)}
@@ -152,12 +153,3 @@ func (m *matching) end() {
 		m.differ(d)
 	}
 }
-
-const (
-	// fanout is into how many piles one is sorted.
-	fanout = 64
-	// inMemory is the largest pile that is folded in memory.
-	inMemory = 16 << 20
-	// deepest is how often a pile is sorted again.
-	deepest = 4
-)

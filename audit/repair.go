@@ -62,12 +62,12 @@ func (v *verifying) heal(ctx context.Context, l *lack) error {
 		if err != nil {
 			return err
 		}
-		v.Log.Warn("a damaged file was moved aside", "archive", to.Name(), "file", aside)
+		v.log().Warn("a damaged file was moved aside", "archive", to.Name(), "file", aside)
 	}
 	if _, err := to.Putter.Put(ctx, item.Bytes); err != nil {
 		return err
 	}
-	v.Log.Info("repaired", "archive", to.Name(), "type", string(l.fault.Type), "seq", l.fault.First, "item", item.ID)
+	v.log().Info("repaired", "archive", to.Name(), "type", string(l.fault.Type), "seq", l.fault.First, "item", item.ID)
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"hash/maphash"
 )
 
+// fanout is into how many piles one is sorted.
+const fanout = 64
+
 // sorter sorts entries into piles by their keys: all of one row are in one, in
 // their order.
 type sorter struct {

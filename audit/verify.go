@@ -38,9 +38,6 @@ type verifying struct {
 // error says that no whole report could be made. Where some archives could not be
 // read, the report is about the others and says so.
 func (v *Verify) Run(ctx context.Context) (*Report, error) {
-	if v.Log == nil {
-		v.Log = slog.New(slog.DiscardHandler)
-	}
 	workers := v.workers
 	if workers == 0 {
 		workers = min(4, 2*runtime.GOMAXPROCS(0))
@@ -59,6 +56,13 @@ func (v *Verify) Run(ctx context.Context) (*Report, error) {
 		}
 	}
 	return run.report, err
+}
+
+func (v *Verify) log() *slog.Logger {
+	if v.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return v.Log
 }
 
 func (v *verifying) all(ctx context.Context) error {

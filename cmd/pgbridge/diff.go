@@ -35,8 +35,9 @@ of the chain.
 
 Statements that changed the schema in between are named first; what they did to rows by
 themselves, like the default of a new column, is not shown. The chain is read from the
-genesis, twice. Memory grows with the rows that were written between the moments, about
-a kilobyte for each, and with all rows of a table that was truncated in between.
+genesis, two or three times. Memory grows with the rows that were written between the
+moments, about a kilobyte for each and its values, and with all rows of a table that was
+truncated or rewritten in between.
 
 With --json it prints one object: from, to (the last transactions of the two states),
 statements, rows (table, operation, key, columns with name, had, old, has, new).`,
@@ -49,13 +50,9 @@ statements, rows (table, operation, key, columns with name, had, old, has, new).
 			if from == "" {
 				return usageError{errors.New("since when? give --from MOMENT: a time, how long ago, WRITER:EPOCH:SEQ[:INDEX] or checkpoint:N")}
 			}
-			var names []action.Name
-			for _, text := range tables {
-				name, err := action.ParseName(text)
-				if err != nil {
-					return usageError{fmt.Errorf("--table: %w", err)}
-				}
-				names = append(names, name)
+			names, err := parseTables(tables)
+			if err != nil {
+				return usageError{err}
 			}
 			db, err := a.chosenDB(cmd.Context(), id)
 			if err != nil {
