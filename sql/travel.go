@@ -12,7 +12,7 @@ var atHome = []string{"PUBLICATION", "SUBSCRIPTION", "USER MAPPING", "OWNED", "D
 // Travels returns what peers are to run of a statement that fires event
 // triggers, or "" if it is nothing to them. Rights, owners, tablespaces,
 // publications, subscriptions and user mappings do not travel. A peer works in a
-// transaction, so CONCURRENTLY is left out.
+// transaction, so CONCURRENTLY is left out, and has no index that was not finished.
 func Travels(statement string) string {
 	tag := Tag(statement)
 	command, kind, _ := strings.Cut(tag, " ")
@@ -29,10 +29,23 @@ func Travels(statement string) string {
 		return createThatTravels(statement, tag, all)
 	case "DROP", "REFRESH":
 		if i := find(all, 0, "CONCURRENTLY"); i >= 0 && i <= 3 {
-			return leaveOut(statement, all[i:i+1])
+			statement = leaveOut(statement, all[i:i+1])
+		}
+		if tag == "DROP INDEX" {
+			return dropIfExists(statement)
 		}
 	}
 	return statement
+}
+
+// dropIfExists lets DROP INDEX pass where there is none: an index that was not
+// finished (CONCURRENTLY, which failed) is at no peer.
+func dropIfExists(statement string) string {
+	all := tokens(statement)
+	if at(all, 2) == "IF" && at(all, 3) == "EXISTS" {
+		return statement
+	}
+	return statement[:all[1].to] + " IF EXISTS" + statement[all[1].to:]
 }
 
 // commentThatTravels leaves out what schemaText leaves out.
