@@ -38,7 +38,7 @@ Exit code 1 when the copies differ, or when a step fails.`,
 				return usageError{errors.New("--seconds and --scale count from 1")}
 			}
 			d.app = a
-			return d.run(cmd.Context())
+			return untilStopped(cmd.Context(), d.run(cmd.Context()))
 		},
 	}
 	cmd.Flags().IntVar(&d.seconds, "seconds", 15, "how long the load lasts")

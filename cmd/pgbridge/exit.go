@@ -29,10 +29,24 @@ type personError struct{ error }
 
 func (e personError) Unwrap() error { return e.error }
 
-func exitCode(ctx context.Context, err error) int {
+// interrupted tells whether a command ended with err because it was told to.
+func interrupted(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, context.Canceled)
+}
+
+// untilStopped is the end of a command that works until it is told to end: then
+// that is no error. Of any other, what it was to do is not done.
+func untilStopped(ctx context.Context, err error) error {
+	if interrupted(ctx, err) {
+		return nil
+	}
+	return err
+}
+
+func exitCode(err error) int {
 	var usage usageError
 	switch {
-	case err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage

@@ -23,30 +23,49 @@ func codeOf(err error) string {
 }
 
 func TestExitCode(t *testing.T) {
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
 	tests := []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"done", nil, exitDone},
+		{"interrupted", context.Canceled, exitAgain},
+		{"anything else", errors.New("connection refused"), exitAgain},
+		{"usage", fmt.Errorf("x: %w", usageError{errors.New("no")}), exitUsage},
+		{"slot lost", fmt.Errorf("start: %w", slot.ErrLost), exitPerson},
+		{"rewound", &publisher.RewoundError{}, exitPerson},
+		{"fork", fmt.Errorf("x: %w", &applier.ForkError{}), exitPerson},
+		{"stuck", errors.Join(&applier.Stuck{Err: errors.New("x")}, nil), exitPerson},
+		{"hole", &applier.Hole{}, exitPerson},
+		{"unknown record", fmt.Errorf("%w: x", applier.ErrUnknown), exitPerson},
+		{"other key", fmt.Errorf("%w: x", publisher.ErrKey), exitPerson},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := exitCode(tt.err); got != tt.want {
+				t.Errorf("exit code of %v = %d, want %d", tt.err, got, tt.want)
+			}
+		})
+	}
+}
+
+// What a command that works until it is stopped was to do is done then; what broke
+// meanwhile is told all the same.
+func TestUntilStopped(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, tt := range []struct {
 		name string
 		ctx  context.Context
 		err  error
 		want int
 	}{
-		{"done", t.Context(), nil, exitDone},
-		{"stopped", cancelled, context.Canceled, exitDone},
-		{"broken while it was stopped", cancelled, slot.ErrLost, exitPerson},
-		{"anything else", t.Context(), errors.New("connection refused"), exitAgain},
-		{"usage", t.Context(), fmt.Errorf("x: %w", usageError{errors.New("no")}), exitUsage},
-		{"slot lost", t.Context(), fmt.Errorf("start: %w", slot.ErrLost), exitPerson},
-		{"rewound", t.Context(), &publisher.RewoundError{}, exitPerson},
-		{"fork", t.Context(), fmt.Errorf("x: %w", &applier.ForkError{}), exitPerson},
-		{"stuck", t.Context(), errors.Join(&applier.Stuck{Err: errors.New("x")}, nil), exitPerson},
-		{"hole", t.Context(), &applier.Hole{}, exitPerson},
-		{"unknown record", t.Context(), fmt.Errorf("%w: x", applier.ErrUnknown), exitPerson},
-		{"other key", t.Context(), fmt.Errorf("%w: x", publisher.ErrKey), exitPerson},
-	}
-	for _, tt := range tests {
+		{"stopped", stopped, fmt.Errorf("read: %w", context.Canceled), exitDone},
+		{"broken while it was stopped", stopped, slot.ErrLost, exitPerson},
+		{"not stopped", t.Context(), context.Canceled, exitAgain},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := exitCode(tt.ctx, tt.err); got != tt.want {
+			if got := exitCode(untilStopped(tt.ctx, tt.err)); got != tt.want {
 				t.Errorf("exit code of %v = %d, want %d", tt.err, got, tt.want)
 			}
 		})

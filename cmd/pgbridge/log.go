@@ -64,7 +64,11 @@ their signatures are checked, but not that none is missing.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return a.listActions(cmd.Context(), db, &w, &want)
+			err = a.listActions(cmd.Context(), db, &w, &want)
+			if w.follow {
+				err = untilStopped(cmd.Context(), err)
+			}
+			return err
 		},
 	}
 	w.flags(cmd.Flags())

@@ -30,8 +30,12 @@ func run(ctx context.Context, args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+	case interrupted(ctx, err):
+		fmt.Fprintln(os.Stderr, "pgbridge: interrupted")
+	default:
 		fmt.Fprintf(os.Stderr, "pgbridge: %v\n", err)
 	}
-	return exitCode(ctx, err)
+	return exitCode(err)
 }

@@ -193,5 +193,5 @@ func (r *restoring) run(ctx context.Context) (err error) {
 		return nil
 	}
 	r.conn.Close(ctx)
-	return r.app.run(ctx)
+	return untilStopped(ctx, r.app.run(ctx))
 }

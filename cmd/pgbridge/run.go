@@ -28,7 +28,7 @@ configuration is wrong. 3: a person must decide.`,
 			if err != nil {
 				return err
 			}
-			return a.run(cmd.Context())
+			return untilStopped(cmd.Context(), a.run(cmd.Context()))
 		},
 	}
 }
