@@ -34,6 +34,9 @@ type GenesisServer struct {
 	CType    string `json:"ctype"`
 }
 
+// Major is 15 for version 15.4; 0 where the version is not known.
+func (s GenesisServer) Major() int { return majorOf(s.Version) }
+
 // GenesisTable is a published table.
 type GenesisTable struct {
 	Name     action.Name     `json:"name"`

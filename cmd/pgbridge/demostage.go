@@ -50,7 +50,7 @@ func (s *stage) open(ctx context.Context, keep string) (err error) {
 	if s.exe, err = os.Executable(); err != nil {
 		return fmt.Errorf("find pgbridge itself: %w", err)
 	}
-	if s.from, err = findServers(ctx); err != nil {
+	if s.from, err = findServers(ctx, 0); err != nil {
 		return usageError{err}
 	}
 	remove := removeFolder
@@ -84,17 +84,17 @@ while [ $away -lt 5 ] && [ $n -lt 300 ]; do
 done
 `
 
-// findServers prefers Docker, unless its image cannot be had and there are
-// binaries.
-func findServers(ctx context.Context) (server.Source, error) {
-	from, err := server.Find(ctx, server.EngineAnswers)
+// findServers finds servers of a major version or the next newer one; 0 is any.
+// It prefers Docker, unless its image cannot be had and there are binaries.
+func findServers(ctx context.Context, major int) (server.Source, error) {
+	from, err := server.FindMajor(ctx, major, server.EngineAnswers)
 	if err != nil || from.Image == "" || os.Getenv(server.EnvPostgres) == "docker" {
 		return from, err
 	}
 	if err := server.Pull(ctx, from.Image); err == nil {
 		return from, nil
 	}
-	if binaries, err := server.FindBinaries(); err == nil {
+	if binaries, err := server.FindBinaries(major); err == nil {
 		return binaries, nil
 	}
 	return from, nil // its error says what to do

@@ -51,7 +51,11 @@ rows, bytes (of the database), warnings, seconds (server, restore, count, total)
 				return err
 			}
 			d.app = a
-			return d.run(cmd.Context())
+			err = d.run(cmd.Context())
+			if cmd.Context().Err() != nil {
+				return errInterrupted
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&d.restore.id, "db-id", "", "the database's `id`; default: that of the database at --database-url")
@@ -60,6 +64,10 @@ rows, bytes (of the database), warnings, seconds (server, restore, count, total)
 	cmd.Flags().StringVar(&d.out, "out", "", "write the result to this `file`, as JSON")
 	return cmd
 }
+
+// errInterrupted: for drill, unlike for a service, to be told to end is not to be
+// done.
+var errInterrupted = errors.New("the drill was interrupted: nothing is proven")
 
 // drill is one run of it.
 type drill struct {
@@ -124,7 +132,8 @@ func (d *drill) run(ctx context.Context) error {
 // whose finds out which database it is.
 func (d *drill) whose(ctx context.Context) error {
 	if d.DatabaseURL == "" {
-		_, err := parseDBID(d.restore.id)
+		id, err := parseDBID(d.restore.id)
+		d.report.DB = id.String()
 		return err
 	}
 	conn, err := d.database(ctx)
@@ -139,7 +148,8 @@ func (d *drill) whose(ctx context.Context) error {
 	if d.restore.id != "" && d.restore.id != home.ID.String() {
 		return usageError{fmt.Errorf("the database at --database-url is %s, not that of --db-id: leave one of the two out", home.ID)}
 	}
-	d.restore.id = home.ID.String()
+	d.restore.id, d.report.DB = home.ID.String(), home.ID.String()
+	d.report.Name = home.Name
 	return nil
 }
 
@@ -153,7 +163,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 	if err := plan.run(ctx); err != nil {
 		return err
 	}
-	d.report.DB, d.report.Name = plan.db.String(), plan.genesis.Name
+	d.report.Name = plan.genesis.Name
 	theatre, err := d.open(ctx, plan)
 	if err != nil {
 		return err

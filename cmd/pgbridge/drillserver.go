@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -22,14 +23,21 @@ type theatre struct {
 // ready: the database and the roles that policies name.
 func (d *drill) open(ctx context.Context, plan *restoring) (*theatre, error) {
 	began := time.Now()
-	from, err := findServers(ctx)
+	was := plan.genesis.Server
+	if plan.base != nil {
+		was = plan.base.Server
+	}
+	from, err := findServers(ctx, was.Major())
 	if err != nil {
 		return nil, usageError{err}
 	}
+	d.log.Info("starting a server", "postgres", was.Major(), "from", from)
+	from.Password = rand.Text() // it holds the data of a real database
 	v, err := from.Start(ctx, serverSettings)
 	if err != nil {
 		return nil, err
 	}
+	d.log.Info("the server is ready", "postgres", v.Version, "place", v.Place())
 	t := &theatre{server: v, url: v.URL("drill")}
 	if err := d.prepare(ctx, v.URL("postgres"), plan); err != nil {
 		return nil, errors.Join(err, v.Destroy(context.WithoutCancel(ctx)))

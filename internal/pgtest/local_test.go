@@ -22,7 +22,7 @@ import (
 // a machine that has nothing but Docker.
 func haveBinaries(t *testing.T) bool {
 	t.Helper()
-	_, err := server.FindBinaries()
+	_, err := server.FindBinaries(0)
 	if err != nil && Shared(t).BinDir() == "" {
 		t.Log("this machine runs Postgres in containers only")
 		return false

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -34,22 +35,41 @@ type Container struct {
 	reaper *Reaper
 }
 
+// sharedMemory is the most that the sessions of a server may share while they
+// work on one query together. Docker's 64 MiB are too few for a few big ones.
+const sharedMemory = "1g"
+
+// reapContainer removes container $1. The engine may still be making it.
+const reapContainer = `
+exec >/dev/null 2>&1
+n=0
+until docker container inspect "$1" || [ $n -ge 30 ]; do sleep 0.1; n=$((n + 1)); done
+docker rm --force --volumes "$1"
+`
+
 // NewContainer makes the container of an image like the official postgres one,
-// which is pulled if it is not here. It is not started.
-func NewContainer(ctx context.Context, image string, port int, settings []string) (*Container, error) {
+// which is pulled if it is not here. It is not started. With no password it
+// trusts everybody on this machine, and in its other containers. The reaper is
+// there first: who is killed meanwhile leaves no container either.
+func NewContainer(ctx context.Context, image string, port int, password string, settings []string) (*Container, error) {
 	c := &Container{Name: "pgbridge-server-" + strings.ToLower(rand.Text()[:10])}
-	args := append([]string{
-		"create", "--name", c.Name, "--publish", fmt.Sprintf("127.0.0.1:%d:%[1]d", port),
-		"--env", "POSTGRES_HOST_AUTH_METHOD=trust", "--env", "POSTGRES_INITDB_ARGS=--encoding=UTF8 --locale=C",
-		image, "-c", "port=" + strconv.Itoa(port),
-	}, settings...)
-	if _, err := docker(ctx, args...); err != nil {
-		return nil, fmt.Errorf("create a container of %s (%s names another image, %s=binaries needs none): %w", image, EnvImage, EnvPostgres, err)
-	}
 	var err error
-	if c.reaper, err = StartReaper(`docker rm --force --volumes "$1" >/dev/null 2>&1`, c.Name); err != nil {
-		_, removed := docker(context.WithoutCancel(ctx), "rm", "--force", "--volumes", c.Name)
-		return nil, errors.Join(err, removed)
+	if c.reaper, err = StartReaper(reapContainer, c.Name); err != nil {
+		return nil, err
+	}
+	access := "POSTGRES_HOST_AUTH_METHOD=trust"
+	if password != "" {
+		access = "POSTGRES_PASSWORD" // the value is in the environment: arguments are for everybody to see
+	}
+	create := command(ctx, append([]string{
+		"create", "--name", c.Name, "--publish", fmt.Sprintf("127.0.0.1:%d:%[1]d", port), "--shm-size", sharedMemory,
+		"--env", access, "--env", "POSTGRES_INITDB_ARGS=--encoding=UTF8 --locale=C",
+		image, "-c", "port=" + strconv.Itoa(port),
+	}, settings...)...)
+	create.Env = append(os.Environ(), "POSTGRES_PASSWORD="+password)
+	if _, err := output(create); err != nil {
+		err = fmt.Errorf("create a container of %s (%s names another image, %s=binaries needs none): %w", image, EnvImage, EnvPostgres, err)
+		return nil, errors.Join(err, c.reaper.Close())
 	}
 	return c, nil
 }
@@ -69,9 +89,9 @@ func (c *Container) Alive() error {
 	return err
 }
 
-// Signal returns when the container has ended.
+// Signal returns when the container has ended, which it may have by itself.
 func (c *Container) Signal(ctx context.Context, sig syscall.Signal) error {
-	if _, err := docker(ctx, "kill", "--signal", strconv.Itoa(int(sig)), c.Name); err != nil {
+	if _, err := docker(ctx, "kill", "--signal", strconv.Itoa(int(sig)), c.Name); err != nil && c.Alive() == nil {
 		return err
 	}
 	_, err := docker(ctx, "wait", c.Name)
@@ -89,11 +109,18 @@ func (c *Container) Remove(context.Context) error { return c.reaper.Close() }
 
 // docker runs the docker program and returns what it printed.
 func docker(ctx context.Context, args ...string) (string, error) {
+	return output(command(ctx, args...))
+}
+
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "docker", args...)
+}
+
+func output(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("docker %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+		return "", fmt.Errorf("docker %s: %w: %s", cmd.Args[1], err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

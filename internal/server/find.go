@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -32,14 +33,37 @@ type Source struct {
 	Bin   string
 	Major int // of the binaries
 	Image string
+
+	// Password is what a server asks of everybody who connects. Where it is
+	// empty, everybody on this machine may be the superuser.
+	Password string
+}
+
+// String is for people.
+func (s Source) String() string {
+	if s.Bin != "" {
+		return s.Bin
+	}
+	return "image " + s.Image
 }
 
 // Find looks, in this order, at the folder that PGBRIDGE_TEST_BINDIR names, for
 // a Docker engine, in PATH, and in the usual folders. PGBRIDGE_TEST_POSTGRES
 // takes one of the ways away. engine returns nil when a Docker engine answers.
 func Find(ctx context.Context, engine func(context.Context) error) (Source, error) {
+	return FindMajor(ctx, 0, engine)
+}
+
+// FindMajor is Find for servers of a major version: the official image of it, or
+// binaries of it, else of the next newer one that is here. 0 is any. An image or
+// a folder that the environment names is taken as it is.
+func FindMajor(ctx context.Context, major int, engine func(context.Context) error) (Source, error) {
 	want, image := os.Getenv(EnvPostgres), os.Getenv(EnvImage)
-	if image == "" {
+	switch {
+	case image != "":
+	case major > 0:
+		image = fmt.Sprintf("postgres:%d", major)
+	default:
 		image = defaultImage
 	}
 	switch want {
@@ -62,29 +86,44 @@ func Find(ctx context.Context, engine func(context.Context) error) (Source, erro
 	if want == "" && engine(ctx) == nil {
 		return Source{Image: image}, nil
 	}
-	return FindBinaries()
+	return FindBinaries(major)
 }
 
 // FindBinaries looks in PATH, where a link may lead to the real folder, and
-// then where Debian keeps every version.
-func FindBinaries() (Source, error) {
+// then where Debian keeps every version. It takes the version that is nearest
+// to major and not older; for 0, what PATH has, else the newest.
+func FindBinaries(major int) (Source, error) {
+	var here []Source
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
-			if major, err := majorOf(real); err == nil {
-				return Source{Bin: filepath.Dir(real), Major: major}, nil
-			}
+			here = addBinaries(here, filepath.Dir(real))
 		}
 	}
-	best := Source{}
+	if major == 0 && len(here) > 0 {
+		return here[0], nil
+	}
 	for _, dir := range debianDirs() {
-		if major, err := majorOf(filepath.Join(dir, "postgres")); err == nil && major > best.Major {
-			best = Source{Bin: dir, Major: major}
-		}
+		here = addBinaries(here, dir)
 	}
-	if best.Bin == "" {
+	if len(here) == 0 {
 		return Source{}, ErrNone
 	}
-	return best, nil
+	slices.SortStableFunc(here, func(a, b Source) int { return a.Major - b.Major })
+	newest := here[len(here)-1]
+	if major == 0 {
+		return newest, nil
+	}
+	if i := slices.IndexFunc(here, func(s Source) bool { return s.Major >= major }); i >= 0 {
+		return here[i], nil
+	}
+	return Source{}, fmt.Errorf("find PostgreSQL %[1]d or newer: the newest on this machine is %[2]d: install it (Debian, Ubuntu: apt-get install postgresql-%[1]d), or name a folder with its postgres and initdb in %[3]s, or start a Docker engine", major, newest.Major, EnvBinDir)
+}
+
+func addBinaries(to []Source, dir string) []Source {
+	if major, err := majorOf(filepath.Join(dir, "postgres")); err == nil {
+		to = append(to, Source{Bin: dir, Major: major})
+	}
+	return to
 }
 
 func debianDirs() []string {

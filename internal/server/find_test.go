@@ -83,3 +83,36 @@ func TestFindSource(t *testing.T) {
 		})
 	}
 }
+
+func TestFindMajor(t *testing.T) {
+	dir98 := fake(t, "98.1", "postgres")
+	tests := []struct {
+		name, postgres, image, path string
+		major                       int
+		want                        string
+	}{
+		{"the image of that version", "docker", "", "", 16, "image postgres:16"},
+		{"an image that was named", "docker", "our/postgis:9", "", 16, "image our/postgis:9"},
+		{"any image", "docker", "", "", 0, "image " + defaultImage},
+		{"that version", "binaries", "", dir98, 98, dir98},
+		{"the next newer one", "binaries", "", dir98, 97, dir98},
+		{"any version", "binaries", "", dir98, 0, dir98},
+		{"none is new enough", "binaries", "", dir98, 99, "find PostgreSQL 99 or newer"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv(EnvPostgres, test.postgres)
+			t.Setenv(EnvImage, test.image)
+			t.Setenv(EnvBinDir, "")
+			t.Setenv("PATH", test.path)
+			found, err := FindMajor(t.Context(), test.major, func(context.Context) error { return nil })
+			got := found.String()
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.HasPrefix(got, test.want) {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}

@@ -28,9 +28,10 @@ type Local struct {
 	ended  chan struct{} // closed when server has ended
 }
 
-// NewLocal makes the server's folder and its data. It is not started. settings
-// are arguments of the server: -c name=value.
-func NewLocal(bin string, port int, settings []string) (*Local, error) {
+// NewLocal makes the server's folder and its data. It is not started. With no
+// password it trusts everybody on this machine. settings are arguments of the
+// server: -c name=value.
+func NewLocal(bin string, port int, password string, settings []string) (*Local, error) {
 	l, err := newFolder(bin)
 	if err != nil {
 		return nil, err
@@ -40,11 +41,31 @@ func NewLocal(bin string, port int, settings []string) (*Local, error) {
 		"-D", l.Data(), "-c", "port=" + strconv.Itoa(port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + l.Dir,
 	}, settings...)
-	initdb := l.command("initdb", "-D", l.Data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("run initdb of %s: %w\n%s", bin, err, out), l.Remove(context.Background()))
+	if err := l.initdb(password); err != nil {
+		return nil, errors.Join(err, l.Remove(context.Background()))
 	}
 	return l, nil
+}
+
+func (l *Local) initdb(password string) error {
+	args := []string{"-D", l.Data(), "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-A", "trust"}
+	if password != "" {
+		file := filepath.Join(l.Dir, "password")
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			return err
+		}
+		defer os.Remove(file)
+		if l.as != nil {
+			if err := os.Chown(file, int(l.as.Uid), int(l.as.Gid)); err != nil {
+				return err
+			}
+		}
+		args = append(args[:len(args)-1], "scram-sha-256", "--pwfile="+file)
+	}
+	if out, err := l.command("initdb", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("run initdb of %s: %w\n%s", l.bin, err, out)
+	}
+	return nil
 }
 
 // newFolder makes a server's folder. It is short, for it holds a socket, and

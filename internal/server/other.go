@@ -12,7 +12,7 @@ import (
 // Local is a server run from binaries: not on this system.
 type Local struct{ Dir string }
 
-func NewLocal(string, int, []string) (*Local, error) {
+func NewLocal(string, int, string, []string) (*Local, error) {
 	return nil, errors.New("run postgres from binaries: not on this system, start a Docker engine")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +17,9 @@ type Server struct {
 	Port    int
 	Version string // 17.5 (Debian 17.5-1)
 	Major   int
-	engine  engine
+
+	password string
+	engine   engine
 }
 
 // engine is what runs a server: Local or Container.
@@ -40,10 +43,16 @@ func (s Source) Start(ctx context.Context, settings []string) (*Server, error) {
 		if err == nil {
 			return v, nil
 		}
-		if attempt == 3 || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
+		if attempt == 3 || !portTaken(err) {
 			return nil, fmt.Errorf("start postgres: %w", err)
 		}
 	}
+}
+
+// portTaken knows what postgres, the kernel and Docker call it.
+func portTaken(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "already in use") || strings.Contains(text, "already allocated")
 }
 
 func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
@@ -51,7 +60,7 @@ func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{Port: port}
+	v := &Server{Port: port, password: s.Password}
 	if v.engine, err = s.make(ctx, port, settings); err != nil {
 		return nil, err
 	}
@@ -67,9 +76,9 @@ func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
 
 func (s Source) make(ctx context.Context, port int, settings []string) (engine, error) {
 	if s.Bin != "" {
-		return NewLocal(s.Bin, port, settings)
+		return NewLocal(s.Bin, port, s.Password, settings)
 	}
-	return NewContainer(ctx, s.Image, port, settings)
+	return NewContainer(ctx, s.Image, port, s.Password, settings)
 }
 
 func (v *Server) ready(ctx context.Context) error {
@@ -100,9 +109,14 @@ func (v *Server) ask(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// URL is where a database of the server is, for the superuser.
+// URL is where a database of the server is, for the superuser, with the password
+// if there is one.
 func (v *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s", v.Port, database)
+	user := url.User("postgres")
+	if v.password != "" {
+		user = url.UserPassword("postgres", v.password)
+	}
+	return (&url.URL{Scheme: "postgres", User: user, Host: fmt.Sprintf("127.0.0.1:%d", v.Port), Path: "/" + database}).String()
 }
 
 // Place is the server's folder or container, for people.
@@ -111,7 +125,7 @@ func (v *Server) Place() string {
 	case *Container:
 		return "container " + e.Name
 	case *Local:
-		return e.Dir
+		return "folder " + e.Dir
 	}
 	return ""
 }
