@@ -7,14 +7,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/internal/pgtest"
 	"github.com/pgbridge/pgbridge/sql"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) } // an import of archive starts one
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // writer makes the chain of a database with one table, by hand.
 type writer struct {
@@ -107,7 +106,12 @@ func (w *writer) next(lines ...line) archive.Item {
 }
 
 // row is a line that does one thing to one row of post.
-func row(op action.Op, key []string, set []string, values ...string) line {
+func row(op action.Op, key, set []string, values ...string) line {
+	return rowOf(post, op, key, set, values...)
+}
+
+// rowOf is a line that does one thing to one row of a table.
+func rowOf(table action.Name, op action.Op, key, set []string, values ...string) line {
 	return line{write: func(b *action.Body) {
 		var texts [][]byte
 		for _, v := range values {
@@ -117,7 +121,7 @@ func row(op action.Op, key []string, set []string, values ...string) line {
 			}
 			texts = append(texts, []byte(v))
 		}
-		b.Row(action.NewShape(op, post, key, set), texts)
+		b.Row(action.NewShape(op, table, key, set), texts)
 	}}
 }
 
