@@ -14,11 +14,14 @@ import (
 // ErrSchema: the schema here is not the one that a record is written against.
 var ErrSchema = errors.New("the schema here is not the one that the records are written against")
 
+// shapes computes the digest of each table once, however the planner joins them.
+const shapes = "WITH shape AS MATERIALIZED (SELECT table_name, digest FROM pgbridge.shape) "
+
 // checkTables returns ErrSchema, with the name of a table, if somebody changed
 // its columns here after the stream did. Of a database in which nothing
 // was remembered yet, what is there is remembered.
 func checkTables(ctx context.Context, q sql.Querier) error {
-	rows, err := q.Query(ctx, `SELECT f.table_name FROM pgbridge.fingerprint f LEFT JOIN pgbridge.shape s USING (table_name)
+	rows, err := q.Query(ctx, shapes+`SELECT f.table_name FROM pgbridge.fingerprint f LEFT JOIN shape s USING (table_name)
 		WHERE f.digest <> coalesce(s.digest, '') ORDER BY 1 LIMIT 1`)
 	if err != nil {
 		return fmt.Errorf("look at the tables: %w", err)
@@ -57,8 +60,8 @@ func keepTables(ctx context.Context, q sql.Querier, own []string) error {
 	if own == nil {
 		own = []string{}
 	}
-	_, err := q.Exec(ctx, `WITH gone AS (DELETE FROM pgbridge.fingerprint f WHERE NOT EXISTS (SELECT FROM pgbridge.shape s WHERE s.table_name = f.table_name))
-		INSERT INTO pgbridge.fingerprint AS f SELECT table_name, digest FROM pgbridge.shape WHERE table_name <> ALL ($1)
+	_, err := q.Exec(ctx, shapes+`, gone AS (DELETE FROM pgbridge.fingerprint f WHERE NOT EXISTS (SELECT FROM shape s WHERE s.table_name = f.table_name))
+		INSERT INTO pgbridge.fingerprint AS f SELECT table_name, digest FROM shape WHERE table_name <> ALL ($1)
 		ON CONFLICT (table_name) DO UPDATE SET digest = excluded.digest WHERE f.digest IS DISTINCT FROM excluded.digest`, own)
 	if err != nil {
 		return fmt.Errorf("remember the tables: %w", err)
