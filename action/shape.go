@@ -127,7 +127,7 @@ func appendParams(b []byte, params []string) []byte {
 }
 
 // NewTruncate makes the shape of a TRUNCATE of one table. It has no rows.
-func NewTruncate(table Name, restart, cascade bool) *Shape { //nolint:revive // the two words of the statement
+func NewTruncate(table Name, restart, cascade bool) *Shape {
 	s := &Shape{Op: Truncate, Table: table, Restart: restart, Cascade: cascade}
 	b := append([]byte(nil), `{"action":`...)
 	b = appendString(b, []byte(s.Action()))

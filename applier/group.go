@@ -37,71 +37,20 @@ func (t *target) group(ctx context.Context, records []opened) error {
 	if t.decided.any(records) {
 		return t.exact(ctx, records)
 	}
-	pos, at, continued := t.pos, t.at, t.tx != nil
-	err := t.fast(ctx, records, continued)
+	pos, at := t.pos, t.at
+	s, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.fast(ctx, records)
 	if err == nil || t.hopeless(ctx, err) {
 		return err
 	}
-	if err := t.undo(ctx, continued); err != nil {
+	if err := s.undo(ctx); err != nil {
 		return err
 	}
 	t.pos, t.at, t.stopped = pos, at, false
 	return t.exact(ctx, records)
-}
-
-// open begins the target transaction, or a part of it that can be undone alone.
-func (t *target) open(ctx context.Context, continued bool) error { //nolint:revive // a fact, not a mode
-	if !continued {
-		return t.begin(ctx)
-	}
-	if _, err := t.conn.Exec(ctx, "SAVEPOINT pgbridge"); err != nil {
-		return fmt.Errorf("begin group: %w", err)
-	}
-	return nil
-}
-
-// undo takes back what was done since open.
-func (t *target) undo(ctx context.Context, continued bool) error { //nolint:revive // as in open
-	if !continued {
-		if err := t.rollback(ctx); err != nil {
-			return err
-		}
-	} else if _, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT pgbridge"); err != nil {
-		return fmt.Errorf("undo group: %w", err)
-	}
-	t.functions.forget() // what the group defined
-	return nil
-}
-
-// fast folds all records into their net effect and writes it with the progress.
-func (t *target) fast(ctx context.Context, records []opened, continued bool) error { //nolint:revive // a fact, not a mode
-	t.resetNets()
-	if err := t.open(ctx, continued); err != nil {
-		return err
-	}
-	more := false
-	for i := 0; i < len(records) && !t.stopped; i++ {
-		var err error
-		if more, err = t.collect(ctx, &records[i]); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(t.runSegment(ctx), t.flushAll(ctx)); err != nil {
-		return err
-	}
-	if !more {
-		return t.commit(ctx)
-	}
-	return t.release(ctx, continued)
-}
-
-// release ends a part of a transaction, which stays open until its last.
-func (t *target) release(ctx context.Context, continued bool) error { //nolint:revive // as in open
-	if !continued {
-		return nil
-	}
-	_, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT pgbridge") // thousands of parts must not nest
-	return err
 }
 
 // apart applies transaction i of r in a target transaction of its own, by net
@@ -111,12 +60,16 @@ func (t *target) apart(ctx context.Context, r *opened, i int) error {
 	if t.loaded() || t.decided.of(r, i) != "" {
 		return t.exactTx(ctx, r, i)
 	}
-	start, pos, continued := t.reader, t.pos, t.tx != nil
-	err := t.fold(ctx, r, i, continued)
+	start, pos := t.reader, t.pos
+	s, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.fold(ctx, r, i)
 	if err == nil || t.hopeless(ctx, err) {
 		return err
 	}
-	if err := t.undo(ctx, continued); err != nil {
+	if err := s.undo(ctx); err != nil {
 		return err
 	}
 	if err := t.forgetSchema(ctx); err != nil {
@@ -126,21 +79,78 @@ func (t *target) apart(ctx context.Context, r *opened, i int) error {
 	return t.exactTx(ctx, r, i)
 }
 
-// fold applies the reader's transaction by its net effect.
-func (t *target) fold(ctx context.Context, r *opened, i int, continued bool) error { //nolint:revive // as in open
-	t.resetNets()
-	if err := t.open(ctx, continued); err != nil {
+// stretch is work that can be undone by itself: a transaction of the target or,
+// where one is open between the parts of a huge one, a savepoint in it.
+type stretch struct {
+	*target
+	nested bool
+}
+
+func (t *target) open(ctx context.Context) (stretch, error) {
+	if t.tx == nil {
+		return stretch{target: t}, t.begin(ctx)
+	}
+	if _, err := t.conn.Exec(ctx, "SAVEPOINT pgbridge"); err != nil {
+		return stretch{}, fmt.Errorf("begin group: %w", err)
+	}
+	return stretch{t, true}, nil
+}
+
+func (s stretch) undo(ctx context.Context) error {
+	if !s.nested {
+		if err := s.rollback(ctx); err != nil {
+			return err
+		}
+	} else if _, err := s.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT pgbridge"); err != nil {
+		return fmt.Errorf("undo group: %w", err)
+	}
+	s.functions.forget() // what the group defined
+	return nil
+}
+
+// keepOpen ends a stretch within a transaction, which stays open until its last
+// part.
+func (s stretch) keepOpen(ctx context.Context) error {
+	if !s.nested {
+		return nil
+	}
+	if _, err := s.conn.Exec(ctx, "RELEASE SAVEPOINT pgbridge"); err != nil { // thousands of parts must not nest
+		return fmt.Errorf("end group: %w", err)
+	}
+	return nil
+}
+
+// fast folds all records into their net effect and writes it with the progress.
+func (s stretch) fast(ctx context.Context, records []opened) error {
+	s.resetNets()
+	more := false
+	for i := 0; i < len(records) && !s.stopped; i++ {
+		var err error
+		if more, err = s.collect(ctx, &records[i]); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.runSegment(ctx), s.flushAll(ctx)); err != nil {
 		return err
 	}
-	if err := t.collectTx(ctx, r, i); err != nil {
+	if more {
+		return s.keepOpen(ctx)
+	}
+	return s.commit(ctx)
+}
+
+// fold applies the reader's transaction, number i of r, by its net effect.
+func (s stretch) fold(ctx context.Context, r *opened, i int) error {
+	s.resetNets()
+	if err := s.collectTx(ctx, r, i); err != nil {
 		return err
 	}
-	if err := errors.Join(t.runSegment(ctx), t.flushAll(ctx)); err != nil {
+	if err := errors.Join(s.runSegment(ctx), s.flushAll(ctx)); err != nil {
 		return err
 	}
-	if t.reader.More() {
-		return t.release(ctx, continued)
+	if s.reader.More() {
+		return s.keepOpen(ctx)
 	}
-	t.applied(r, i+1)
-	return t.commit(ctx)
+	s.applied(r, i+1)
+	return s.commit(ctx)
 }

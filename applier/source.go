@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -45,19 +44,6 @@ type source struct {
 // ErrUnknown: a record is signed and in its place, and this pgbridge cannot
 // read it.
 var ErrUnknown = errors.New("this pgbridge cannot apply it: update it")
-
-// Hole: records are missing that later ones prove to exist.
-type Hole struct {
-	Writer      action.Writer
-	Epoch       uint32
-	First, Last uint64 // missing; zero: no hole
-	Archive     string // where it was looked for
-}
-
-func (h *Hole) Error() string {
-	return fmt.Sprintf("the archive has a hole: writer %s epoch %d records %d to %d are missing (asked: %s); give an archive that has them with --archive",
-		h.Writer, h.Epoch, h.First, h.Last, h.Archive)
-}
 
 const (
 	pollFed   = 30 * time.Second // while a feed pushes
@@ -136,33 +122,6 @@ func (s *source) take(refs []archive.Ref) {
 		}
 		s.known[r.Seq] = append(s.known[r.Seq], r)
 	}
-}
-
-// noteHole looks whether a later record proves that the next one is missing.
-// What an index says of it is no proof: anyone can post an item with its tags.
-func (s *source) noteHole(ctx context.Context) error {
-	for len(s.known) > 0 {
-		last := slices.Min(slices.Collect(maps.Keys(s.known)))
-		_, err := s.fetch(ctx, s.known[last])
-		if errors.Is(err, archive.ErrForged) || errors.Is(err, archive.ErrNotFound) {
-			delete(s.known, last)
-			continue
-		}
-		if err != nil && ctx.Err() == nil && s.later(err) {
-			s.log.Warn("record not to be had yet", "error", err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if first := s.at.next(); s.hole.First != first {
-			s.hole = Hole{Writer: s.writer, Epoch: s.at.epoch, First: first, Last: last - 1, Archive: s.archive.Name()}
-			s.log.Warn("records are missing", "writer", s.writer, "epoch", s.at.epoch, "first", first, "last", last-1)
-		}
-		return nil
-	}
-	s.hole = Hole{}
-	return nil
 }
 
 // fetched is what came of fetching a record.
@@ -280,23 +239,6 @@ func (s *source) fetch(ctx context.Context, refs []archive.Ref) (opened, error) 
 	}
 	found.body = body
 	return found, nil
-}
-
-// end tells whether the chain really ends here: a hole wider than a window
-// would look like the end.
-func (s *source) end(ctx context.Context) error {
-	for ahead := range archive.Ahead() {
-		if err := s.find(ctx, s.at.next()+ahead); err != nil {
-			return err
-		}
-	}
-	if err := s.noteHole(ctx); err != nil {
-		return err
-	}
-	if s.hole.First > 0 {
-		return &s.hole
-	}
-	return nil
 }
 
 // wait sleeps until the feed has something or it is time to ask.

@@ -1,10 +1,8 @@
 package applier
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -42,9 +40,6 @@ func (p Place) String() string {
 	}
 	return fmt.Sprintf("%s:%d:%d:%d", p.Writer, p.Epoch, p.Seq, p.Tx)
 }
-
-// IsZero tells whether nothing stops.
-func (u Until) IsZero() bool { return u == Until{} }
 
 // stops tells whether line n of a record, which begins tx, is not to be applied
 // any more.
@@ -85,33 +80,4 @@ func (t *target) stop(r *opened, n int) (bool, error) {
 		return true, ErrTooEarly
 	}
 	return t.stopped, nil
-}
-
-// loaded tells whether the reader's transaction came with a checkpoint.
-func (t *target) loaded() bool { return t.reader.Head().LSN < t.pos.Skip }
-
-// pass reads over a transaction that came with a checkpoint. How far sequences
-// were counts all the same: it was read later than the position says, and is not
-// told again. So do definitions: a checkpoint has those of the records before.
-func (t *target) pass(ctx context.Context) error {
-	for t.reader.Action() {
-		var err error
-		switch t.reader.Shape().Op {
-		case action.Schema:
-			t.passSchema()
-		case action.Sequences:
-			err = t.sequences(ctx)
-		case action.Define:
-			err = t.define(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return t.reader.Err()
-}
-
-// unwanted tells whether s changes rows of a table whose rows are not wanted.
-func (t *target) unwanted(s *action.Shape) bool {
-	return t.only != nil && (s.Op.Rows() || s.Op == action.Clear) && !slices.Contains(t.only, s.Table)
 }

@@ -213,7 +213,7 @@ func (d *Decoder) sets(r *relation, old byte, i int) bool {
 	return !r.isKey[i]
 }
 
-func (d *Decoder) appendKey(r *relation, e *Event, tuple []column, whole bool) error { //nolint:revive // the two kinds of old tuple
+func (d *Decoder) appendKey(r *relation, e *Event, tuple []column, whole bool) error {
 	for i, c := range tuple {
 		if !whole && !r.isKey[i] {
 			continue

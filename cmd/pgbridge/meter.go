@@ -88,7 +88,7 @@ func (m *loadMeter) report(r checkpoint.LoadReport) {
 	}
 }
 
-func (m *loadMeter) draw(r checkpoint.LoadReport, made bool) { //nolint:revive // a fact, not a mode
+func (m *loadMeter) draw(r checkpoint.LoadReport, made bool) {
 	if m.bar == nil {
 		m.bar = progressbar.NewOptions64(r.Total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())

@@ -143,7 +143,7 @@ func withEntry(cmd *cobra.Command, text string, do func(context.Context, *app, *
 	return a.withQuarantine(cmd.Context(), func(ctx context.Context, q *quarantines) error { return do(ctx, a, q, id) })
 }
 
-func (a *app) listQuarantine(ctx context.Context, all bool) error { //nolint:revive // a flag of the command
+func (a *app) listQuarantine(ctx context.Context, all bool) error {
 	return a.withQuarantine(ctx, func(ctx context.Context, q *quarantines) error {
 		entries, err := q.list(ctx)
 		if err != nil {
