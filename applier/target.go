@@ -21,35 +21,41 @@ type opened struct {
 // target applies the records of one writer to one database, in order.
 type target struct {
 	conn *pgx.Conn
-	pos  sql.Progress // as it will be committed
-	at   cursor       // as far as was read
+
+	// What it was told:
+	rowsOnly bool // no function is called
+	decided  decisions
+	owner    action.Writer // who may change the schema
+	until    Until
+	only     []action.Name // the tables whose rows are applied; nil: all
 	// finish is called before the first transaction that is not part of the
 	// initial copy; nil when the copy is over.
 	finish func(context.Context) error
 
+	// How far it is:
+	pos     sql.Progress // as it will be committed
+	at      cursor       // as far as was read
+	tx      pgx.Tx       // open between the parts of a huge transaction
+	stopped bool         // until is reached: nothing more is applied
+	next    action.Tx    // what it stopped before
+
+	// What it knows of the database:
 	w         writer
 	tables    tables
 	plans     map[*action.Shape]*plan
+	functions functions
+	counters  counters
+
+	// What is under way:
 	reader    action.Reader
 	nets      map[*table]*net
 	active    []*net
-	tx        pgx.Tx // open between the parts of a huge transaction
-	functions functions
 	segment   segment
-	called    []string // actions whose functions were called since the transaction began
-	counters  counters
-	rowsOnly  bool // no function is called
-	byRows    bool // none in this transaction
-	decided   decisions
-	owner     action.Writer // who may change the schema
-	altered   bool          // the transaction has changed it
-	own       []string      // tables that were here then, and are none of the stream's
-	until     Until
-	stopped   bool      // until is reached: nothing more is applied
-	next      action.Tx // what it stopped before
-	only      []action.Name
-	// truncates are the tables of truncates that follow each other.
-	truncates []*action.Shape
+	truncates []*action.Shape // that follow each other
+	called    []string        // actions whose functions were called since the transaction began
+	byRows    bool            // no function is called in this transaction
+	altered   bool            // the transaction has changed the schema
+	own       []string        // tables that were here before it did, and are none of the stream's
 }
 
 // newTarget returns a target of the published tables of a database.
