@@ -5,7 +5,7 @@ FUZZTIME    ?= 10s
 BENCH       ?= .
 COUNT       ?= 1
 VERSIONS    ?= 14 15 16 17 18
-CONTAINERS  ?= TestFollowAndRestore|TestServersKilled
+CONTAINERS  ?= ^(TestFollowAndRestore|TestServersKilled|TestDrill|TestDrillFails|TestDrillEnds)$$
 
 .PHONY: help
 help: ## Show this help
@@ -46,7 +46,7 @@ test-matrix: postgres ## Run the tests that need Postgres on VERSIONS of it (14 
 
 .PHONY: test-containers
 test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in containers
-	docker/testimage/with-docker.sh sh -c 'go test -race -count=1 ./internal/pgtest && \
+	docker/testimage/with-docker.sh sh -c 'go test -race -count=1 ./internal/pgtest ./internal/server && \
 		go test -race -count=1 -run "$(CONTAINERS)" ./integration'
 
 .PHONY: test-regress

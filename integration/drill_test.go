@@ -2,9 +2,14 @@ package integration
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pgbridge/pgbridge/internal/pgtest"
@@ -101,15 +106,59 @@ func TestDrillFails(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string
-		env  string
+		env  []string
 	}{
-		{"no database", []string{"drill"}, "PGBRIDGE_DATABASE_URL="},
-		{"another id", []string{"drill", "--db-id", strings.Repeat("0", 64)}, ""},
-		{"no server", []string{"drill"}, "PGBRIDGE_TEST_BINDIR=/nowhere"},
+		{"no database", []string{"drill"}, []string{"PGBRIDGE_DATABASE_URL="}},
+		{"another id", []string{"drill", "--db-id", strings.Repeat("0", 64)}, nil},
+		{"no server", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=binaries", "PGBRIDGE_TEST_BINDIR=/nowhere"}},
+		{"no engine", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=docker", "DOCKER_HOST=unix:///nowhere/docker.sock"}},
 	} {
-		s := &site{env: append(append([]string{}, writer.env...), c.env)}
+		s := &site{env: slices.Concat(writer.env, c.env)}
 		if _, stderr, code := s.try(t, c.args...); code != 2 {
 			t.Errorf("%s: got exit code %d, %s, want 2", c.name, code, stderr)
 		}
+	}
+}
+
+// A drill that was killed, or told to end, has proven nothing, and leaves no
+// server either.
+func TestDrillEnds(t *testing.T) {
+	t.Parallel()
+	source := pgtest.New(t)
+	source.Exec(t, `CREATE TABLE post (id int PRIMARY KEY, title text)`)
+	writer := newSite(t, source, "dir://"+t.TempDir()).withKey(t)
+	writer.pgbridge(t, "init", "--name", "drill")
+	writer.start(t, "run")
+	source.Exec(t, `INSERT INTO post VALUES (1, 'first')`)
+	published(t, source)
+	stand := regexp.MustCompile(`place="(folder|container) (\S+)"`)
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT} {
+		p := writer.start(t, "drill")
+		var place []string
+		eventually(t, "a server", func() error {
+			if place = stand.FindStringSubmatch(p.String()); place == nil {
+				return errors.New("none yet")
+			}
+			return nil
+		})
+		if err := p.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.wait(t); code != 1 && sig != syscall.SIGKILL {
+			t.Errorf("%v: got exit code %d, want 1\n%s", sig, code, p)
+		}
+		eventually(t, "the end of its server", func() error {
+			there := func() error { _, err := os.Stat(place[2]); return err }
+			if place[1] == "container" {
+				there = exec.Command("docker", "container", "inspect", place[2]).Run
+			}
+			if there() == nil {
+				return errors.New(place[0] + " is still there")
+			}
+			return nil
+		})
+	}
+	if n := source.Value(t, `SELECT count(*) FROM pgbridge.drill`); n != "0" {
+		t.Errorf("kept: got %s results, want 0", n)
 	}
 }

@@ -51,11 +51,7 @@ rows, bytes (of the database), warnings, seconds (server, restore, count, total)
 				return err
 			}
 			d.app = a
-			err = d.run(cmd.Context())
-			if cmd.Context().Err() != nil {
-				return errInterrupted
-			}
-			return err
+			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&d.restore.id, "db-id", "", "the database's `id`; default: that of the database at --database-url")
@@ -64,10 +60,6 @@ rows, bytes (of the database), warnings, seconds (server, restore, count, total)
 	cmd.Flags().StringVar(&d.out, "out", "", "write the result to this `file`, as JSON")
 	return cmd
 }
-
-// errInterrupted: for drill, unlike for a service, to be told to end is not to be
-// done.
-var errInterrupted = errors.New("the drill was interrupted: nothing is proven")
 
 // drill is one run of it.
 type drill struct {
@@ -118,8 +110,11 @@ func (d *drill) run(ctx context.Context) error {
 	failed := d.rehearse(ctx)
 	d.report.Seconds.Total = time.Since(began).Seconds()
 	var usage usageError
-	if ctx.Err() != nil || errors.As(failed, &usage) {
-		return failed // it was no drill
+	switch { // it was no drill
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(failed, &usage):
+		return failed
 	}
 	d.report.OK, d.report.Person = failed == nil, needsPerson(failed)
 	if failed != nil {
