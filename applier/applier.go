@@ -84,7 +84,6 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	if !found {
 		return fmt.Errorf("no progress of writer %s: run pgbridge init --join %s", w, a.DB)
 	}
-
 	if at.Schema.IsZero() { // joined before schemas could change
 		at.Schema = a.Genesis.SchemaDigest()
 	}
@@ -95,18 +94,9 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		archive: a.Archive, db: a.DB, writer: w, at: cursorAt(at), out: records, feed: feed, toEnd: a.ToEnd,
 		log: a.logger(), known: map[uint64][]archive.Ref{},
 	}
-	to := newTarget(conn, at, a.published())
-	to.rowsOnly, to.until, to.only, to.owner = a.ToEnd, a.Until, a.Only, a.Genesis.Owner
-	if to.decided, err = loadDecisions(ctx, conn, w); err != nil {
+	to, err := a.target(ctx, conn, at)
+	if err != nil {
 		return err
-	}
-	if err := a.unfinished(ctx, to); err != nil {
-		return err
-	}
-	if to.finish == nil {
-		if err := checkTables(ctx, conn); err != nil {
-			return err
-		}
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	if !a.ToEnd {
@@ -122,6 +112,20 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 		return nil
 	}
 	return a.keep(ctx, quiet(err))
+}
+
+// target prepares the database for what comes after at.
+func (a *Applier) target(ctx context.Context, conn *pgx.Conn, at sql.Progress) (*target, error) {
+	to := newTarget(conn, at, a.published())
+	to.rowsOnly, to.until, to.only, to.owner = a.ToEnd, a.Until, a.Only, a.Genesis.Owner
+	var err error
+	if to.decided, err = loadDecisions(ctx, conn, at.Writer); err != nil {
+		return nil, err
+	}
+	if err := a.unfinished(ctx, to); err != nil || to.finish != nil {
+		return to, err
+	}
+	return to, checkTables(ctx, conn)
 }
 
 // published are the tables of the database.
