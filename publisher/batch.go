@@ -48,8 +48,7 @@ type builder struct {
 	skip        int64          // changes of tx that are in the chain already
 	restart     bool           // as in batch
 	dropped     bool           // tx is in the chain already, or is an echo
-	depth       int            // of calls in calls
-	inCall      bool           // the outermost of them is open in the body
+	inCall      bool           // the outermost of the open calls is open in the body
 	defined     []definition   // by tx, in force when it commits
 	checkpoints []checkpointed // made by tx
 	renamed     bool           // definitions have changed since the last batch
@@ -64,7 +63,8 @@ type builder struct {
 // a transaction that was cut.
 func (b *builder) begin(tx action.Tx, done bool, part sql.Part) { //nolint:revive // done is a fact, not a mode
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
-	b.tx.Part, b.depth, b.inCall, b.defined, b.checkpoints, b.rewritten, b.script = 1, 0, false, nil, nil, nil, nil
+	b.tx.Part, b.inCall, b.defined, b.checkpoints, b.rewritten, b.script = 1, false, nil, nil, nil, nil
+	b.marks.begin(tx.XID)
 	if part.LSN == tx.LSN && part.Parts > 0 {
 		b.skip, b.tx.Part, b.tx.Clock = part.Rows, part.Parts+1, b.clock
 	}
@@ -102,7 +102,7 @@ func (b *builder) row(s *action.Shape, values [][]byte) {
 	if !b.change() {
 		return
 	}
-	if b.depth == 0 {
+	if len(b.marks.calls) == 0 {
 		s = b.naming.name(s)
 	}
 	b.note(s)
@@ -112,7 +112,7 @@ func (b *builder) row(s *action.Shape, values [][]byte) {
 // message takes a logical message of ours. A mark that is not true is counted;
 // what it is to name is published as rows.
 func (b *builder) message(content []byte) error {
-	kind, payload, ok := b.marks.open(content, b.tx.XID)
+	kind, payload, ok := b.marks.open(content)
 	if b.dropped {
 		if ok && kind == markSchema {
 			return b.passSchema(payload)
@@ -125,7 +125,7 @@ func (b *builder) message(content []byte) error {
 	}
 	switch kind {
 	case markCall:
-		return b.beginCall(payload)
+		b.beginCall(payload)
 	case markEnd:
 		b.endCall()
 	case markDefine:
@@ -145,25 +145,26 @@ func (b *builder) message(content []byte) error {
 }
 
 // beginCall takes the beginning of a call. A call in a call is part of what the
-// outer one does.
-func (b *builder) beginCall(payload []byte) error {
-	b.depth++
-	if b.depth > 1 || !b.change() {
-		return nil
-	}
+// outer one does. A payload that the owner of the action has made up counts as
+// forged: it must not stop the writer.
+func (b *builder) beginCall(payload []byte) {
 	s, values, err := b.naming.call(payload)
 	if err != nil {
-		return err
+		b.forged++
+		return
+	}
+	b.marks.enter()
+	if len(b.marks.calls) > 1 || !b.change() {
+		return
 	}
 	b.note(s)
 	b.body.Call(s, values)
 	b.inCall = true
-	return nil
 }
 
 func (b *builder) endCall() {
-	b.depth--
-	if b.depth == 0 && b.inCall {
+	b.marks.leave()
+	if len(b.marks.calls) == 0 && b.inCall {
 		b.body.EndCall()
 		b.inCall = false
 	}

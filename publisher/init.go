@@ -154,7 +154,7 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 func (in *Init) watch(ctx context.Context, conn *pgx.Conn) error {
 	watched, err := sql.WatchSchema(ctx, conn)
 	if err == nil && !watched && in.Log != nil {
-		in.Log.Warn("schema changes will not be in the stream: only superusers make event triggers")
+		in.Log.Warn("schema changes will not be in the stream: only superusers make event triggers, and schema pgbridge must belong to one")
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 // markPrefix is the prefix of the logical messages that are marks.
 const markPrefix = "pgbridge"
 
-// The kinds of marks.
+// The kinds of marks: see 0002_actions.sql and 0006_schema.sql.
 const (
 	markCall       = 'c' // a call begins
 	markEnd        = 'e' // it ends
@@ -23,42 +23,74 @@ const (
 
 // marks tells true marks from forged ones. Any role that can log in may write a
 // logical message; a true one begins with a token made of the secret, which only
-// the owner can read, and of the transaction, so that a token that leaked is of
-// no use in another. Owners of actions get the token of calls; that of a mark
-// whose statement peers run, or whose digest they trust, has its kind in it.
+// the owner can read, of the transaction, and of what it may say: its kind, and
+// the name of the action that is called. So a token that leaked is of no use in
+// another transaction, and the owner of an action, who gets those of its calls,
+// can write no other mark.
 type marks struct {
 	secret string
 	xid    uint32
-	kind   byte                  // 0 for calls and definitions
-	token  [2 * sha256.Size]byte // of xid and kind
+	kind   byte    // that last is the token of; 0: of none
+	name   string  // and its action
+	last   token   // computed
+	calls  []token // of those that are open, the outermost first
 }
 
+type token [2 * sha256.Size]byte
+
+// begin forgets the calls of the transaction before.
+func (m *marks) begin(xid uint32) { m.xid, m.kind, m.calls = xid, 0, m.calls[:0] }
+
 // open takes a mark of the transaction apart. ok is false if it is forged.
-func (m *marks) open(content []byte, xid uint32) (kind byte, payload []byte, ok bool) {
-	n := len(m.token)
+func (m *marks) open(content []byte) (kind byte, payload []byte, ok bool) {
+	n := len(token{})
 	if m.secret == "" || len(content) <= n {
 		return 0, nil, false
 	}
-	m.prepare(xid, content[n])
-	if subtle.ConstantTimeCompare(content[:n], m.token[:]) != 1 {
+	kind, payload = content[n], content[n+1:]
+	want := m.want(kind, payload)
+	if want == nil || subtle.ConstantTimeCompare(content[:n], want[:]) != 1 {
 		return 0, nil, false
 	}
-	return content[n], content[n+1:], true
+	return kind, payload, true
 }
 
-// prepare computes the token of a mark.
-func (m *marks) prepare(xid uint32, kind byte) {
-	var own string
+// want is the token that a mark is to have; nil: there can be none.
+func (m *marks) want(kind byte, payload []byte) *token {
+	var name []byte
 	switch kind {
-	case markCall, markEnd, markDefine:
-		kind = 0
-	default:
-		own = ":" + string(rune(kind))
+	case 0:
+		return nil // what m.kind is where last is of no mark
+	case markEnd:
+		if len(m.calls) == 0 {
+			return nil
+		}
+		return &m.calls[len(m.calls)-1]
+	case markCall:
+		name = calledName(payload)
 	}
-	if m.xid == xid && m.kind == kind {
-		return
+	if m.kind != kind || m.name != string(name) {
+		m.kind, m.name = kind, string(name)
+		sum := sha256.Sum256([]byte(m.secret + ":" + strconv.FormatUint(uint64(m.xid), 10) + ":" + string(rune(kind)) + m.name))
+		hex.Encode(m.last[:], sum[:])
 	}
-	sum := sha256.Sum256([]byte(m.secret + ":" + strconv.FormatUint(uint64(xid), 10) + own))
-	hex.Encode(m.token[:], sum[:])
-	m.xid, m.kind = xid, kind
+	return &m.last
+}
+
+// enter notes that the call whose mark was opened last has begun; leave, that
+// the innermost has ended.
+func (m *marks) enter() { m.calls = append(m.calls, m.last) }
+func (m *marks) leave() { m.calls = m.calls[:len(m.calls)-1] }
+
+// calledName is the first string, in JSON, of the payload of a call.
+func calledName(payload []byte) []byte {
+	for i := 2; i < len(payload); i++ {
+		switch payload[i] {
+		case '\\':
+			i++
+		case '"':
+			return payload[1 : i+1]
+		}
+	}
+	return nil
 }

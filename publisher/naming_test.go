@@ -17,13 +17,20 @@ const (
 	endCall   = "e"
 )
 
-// mark is the content of a true mark of transaction 7.
+// mark is the content of a true mark of transaction 7. An end is that of
+// beginCall.
 func mark(secret, rest string) []byte {
-	seed := secret + ":7"
-	if !strings.ContainsAny(rest[:min(1, len(rest))], "ced") {
-		seed += ":" + rest[:min(1, len(rest))]
+	kind := rest[:min(1, len(rest))]
+	if kind == "c" || kind == "e" {
+		kind = `c"app.make"`
 	}
-	sum := sha256.Sum256([]byte(seed))
+	return markOf(secret, kind, rest)
+}
+
+// markOf is a mark of transaction 7 with the token of a kind; of a call with its
+// action.
+func markOf(secret, kind, rest string) []byte {
+	sum := sha256.Sum256([]byte(secret + ":7:" + kind))
 	return []byte(hex.EncodeToString(sum[:]) + rest)
 }
 
@@ -134,25 +141,68 @@ func publish(t *testing.T, script, define string) (body string) {
 	return body + string(b.batch(nil).body)
 }
 
+// What an owner of app.make can write: its calls, and nothing else. Whatever it
+// tries is counted, is no error, and the rows are there.
 func TestForgedAreCounted(t *testing.T) {
-	naming, err := newNaming(nil)
-	if err != nil {
-		t.Fatal(err)
+	const call, other = `c"app.make"`, `c"app.other"`
+	drop, checkpoint := `d["app.other",null]`, `k["7","abc"]`
+	for _, test := range []struct {
+		name    string
+		content [][]byte
+		forged  int64
+	}{
+		{"nothing", [][]byte{nil, []byte("c"), mark("s", "")}, 3},
+		{"with another secret", [][]byte{mark("t", beginCall)}, 1},
+		{"a definition", [][]byte{markOf("s", call, drop), markOf("s", "", drop), markOf("s", "c", drop), markOf("s", `c"d"`, drop)}, 4},
+		{"a checkpoint", [][]byte{markOf("s", call, checkpoint), markOf("s", "d", checkpoint)}, 2},
+		{"a statement", [][]byte{markOf("s", call, schemaMarks["one"])}, 1},
+		{"no kind, after a mark", [][]byte{mark("s", beginCall), mark("s", endCall), markOf("s", call, "\x00")}, 1},
+		{"of another action", [][]byte{markOf("s", call, `c["app.other",["a"],["1"]]`), markOf("s", other, beginCall)}, 2},
+		{"of another action, with a name behind", [][]byte{markOf("s", call, `c["app.other",["a"],["1"]]"app.make"`), markOf("s", call, `c ["app.make",["a"],["1"]]`)}, 2},
+		{"what is no call", [][]byte{markOf("s", call, `c["app.make"`), markOf("s", call, `c["app.make",["a"],[]]`), markOf("s", call, `cx"app.make"`), markOf("s", call, `c["app.make",1,2]`)}, 4},
+		{"an end without a beginning", [][]byte{mark("s", endCall)}, 1},
+		{"an end of another's call", [][]byte{markOf("s", other, `c["app.other",["a"],["1"]]`), mark("s", endCall), markOf("s", other, endCall)}, 1},
+		{"an end of the outer call", [][]byte{mark("s", beginCall), markOf("s", other, `c["app.other",["a"],["1"]]`), mark("s", endCall), markOf("s", other, endCall), mark("s", endCall)}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			naming, err := newNaming(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
+			b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
+			for _, content := range test.content {
+				if err := b.message(content); err != nil {
+					t.Errorf("%q: %v", content, err)
+				}
+			}
+			b.row(newPost, row("x"))
+			commit(b, 24)
+			out := b.batch(nil)
+			if out.forged != test.forged {
+				t.Errorf("counted %d forged marks, want %d", out.forged, test.forged)
+			}
+			if out.named != nil || len(out.changes) > 0 || strings.Contains(string(out.body), "pgbridge.") || !strings.HasSuffix(string(out.body), `[["x"]]}]}`+"\n") {
+				t.Errorf("something was believed: %s", out.body)
+			}
+		})
 	}
-	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
-	b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
-	for _, content := range [][]byte{nil, []byte("c"), mark("t", beginCall), mark("s", "")} {
-		if err := b.message(content); err != nil {
-			t.Errorf("%q: %v", content, err)
+}
+
+// A token is of one transaction.
+func TestForgedWithTheTokenOfAnother(t *testing.T) {
+	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
+	for xid := range uint32(3) {
+		b.begin(action.Tx{LSN: action.LSN(16 * (xid + 1)), XID: 6 + xid}, false, sql.Part{})
+		for _, content := range [][]byte{mark("s", beginCall), mark("s", endCall)} {
+			if err := b.message(content); err != nil {
+				t.Error(err)
+			}
 		}
+		commit(b, action.LSN(16*(xid+1)+8))
 	}
-	b.begin(action.Tx{LSN: 32, XID: 8}, false, sql.Part{})
-	if err := b.message(mark("s", beginCall)); err != nil {
-		t.Errorf("the mark of another transaction: %v", err)
-	}
-	b.row(newPost, row("x"))
-	commit(b, 40)
-	if got := b.batch(nil).forged; got != 5 {
-		t.Errorf("counted %d forged marks, want 5", got)
+	out := b.batch(nil)
+	if got := strings.Count(string(out.body), "app.make"); got != 1 || out.forged != 4 {
+		t.Errorf("%d calls and %d forged marks, want 1 and 4: %s", got, out.forged, out.body)
 	}
 }

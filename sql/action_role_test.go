@@ -39,7 +39,8 @@ func TestRolesOfAnAction(t *testing.T) {
 		{"generated for JSON", `SELECT pgbridge."call app.sell_owner"('{"id": null, "buyer": "x"}')`, true},
 		{"twin", `SELECT app.sell_owner(gen_random_uuid(), 'x')`, true},
 		{"new id", `SELECT pgbridge.new_id()`, true},
-		{"mark", `SELECT pgbridge.mark('c', '[]')`, true},
+		{"mark", `SELECT pgbridge."mark app.sell_owner"('[]')`, true},
+		{"any mark", `SELECT pgbridge.write_mark('d', '[]')`, false},
 		{"register", register, false},
 		{"map", `SELECT pgbridge.map_action('app.sell_owner(uuid,text)', 'app.posts', 'insert')`, false},
 		{"drop", `SELECT pgbridge.drop_action('app.sell_owner')`, false},
@@ -68,12 +69,38 @@ func TestRolesOfAnAction(t *testing.T) {
 	w.want(t, []string{`c ["app.sell_owner",["id","buyer"],["` + id + `", ` + `"` + customer + `"]]`, "I app.posts", "e"})
 
 	// The customer saw the token of a transaction, and guesses.
-	token := queryText(t, admin, "SELECT pgbridge.write_mark('d', '[]')")
+	token := queryText(t, as[owner], `SELECT pgbridge."mark app.sell_owner"('[]')`)
 	w.read(t)
 	for _, guess := range []string{token, strings.Repeat("0", 64), ""} {
 		mustExec(t, as[customer], "SELECT pg_logical_emit_message(true, 'pgbridge', $1 || 'd[\"app.sell_owner\",null]')", guess)
 	}
 	w.want(t, []string{"forged"}, []string{"forged"}, []string{"forged"})
+}
+
+// The owner of an action can mark its calls, and nothing else: it defines nothing,
+// and names no action of another.
+func TestOwnersOfActionsCannotForge(t *testing.T) {
+	db, admin := migrated(t)
+	owner, other := newRole(t, admin, "LOGIN"), newRole(t, admin, "LOGIN")
+	application(t, admin, "CREATE FUNCTION app.f(id uuid) RETURNS void"+body+"; CREATE FUNCTION app.g(id uuid) RETURNS void"+body+`;
+		CREATE FUNCTION app."G ""g"(id uuid) RETURNS void`+body)
+	mustExec(t, admin, `ALTER FUNCTION app.f OWNER TO `+action.QuoteIdent(owner)+`; ALTER FUNCTION app.g OWNER TO `+action.QuoteIdent(other))
+	mustExec(t, admin, `SELECT pgbridge.register_action(f) FROM unnest(ARRAY['app.f(uuid)', 'app.g(uuid)', 'app."G ""g"(uuid)']::regprocedure[]) f`)
+	w := newTape(t, admin)
+	conn := connect(t, db.URLAs(owner))
+
+	if _, err := conn.Exec(t.Context(), `SELECT pgbridge."mark app.g"('[null]')`); sqlState(err) != "42501" {
+		t.Errorf("a mark of another's action: got %v, want permission denied", err)
+	}
+	const token = `pgbridge."mark app.f"('[null]')`
+	mustExec(t, conn, "SELECT pgbridge.end_mark("+token+")")
+	w.want(t, []string{`c ["app.f",["id"],[null]]`, "e"})
+	for _, mark := range []string{`d["app.f",null]`, `d["app.g",null]`, `c["app.g",["id"],[null]]`, `k["1","x"]`, `s{"statement":"DROP TABLE app.posts","n":0,"tag":"DROP TABLE","settings":{}}`} {
+		mustExec(t, conn, "SELECT pg_logical_emit_message(true, 'pgbridge', "+token+" || $1)", mark)
+		w.want(t, []string{`c ["app.f",["id"],[null]]`, "forged"})
+	}
+	mustExec(t, admin, `SELECT pgbridge.call('app."G ""g"', '{"id": null}')`)
+	w.want(t, []string{`c ["app.\"G \"\"g\"",["id"],[null]]`, "e"})
 }
 
 // Nobody has a right to anything in the schema but its owner, whatever the

@@ -44,7 +44,7 @@ func assessWatch(t target, f watchFacts) (found []Finding) {
 	const lost = "a schema change is not in the stream, and stops those who follow"
 	switch {
 	case t.publishes() && !t.watched:
-		add("schema-changes", "database "+t.name, "the event triggers of pgbridge are not there, or disabled: "+lost, "pgbridge init, as a superuser, with the same --name")
+		add("schema-changes", "database "+t.name, "the event triggers of pgbridge are not there, or disabled: "+lost, "pgbridge init, as a superuser, with the same --name, where schema pgbridge belongs to one")
 	case !t.publishes() && !f.superuser:
 		add("schema-changes", "role "+t.user, "it is no superuser, and cannot make event triggers: "+lost, "pgbridge init as a superuser")
 	}

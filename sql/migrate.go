@@ -23,8 +23,8 @@ type migration struct {
 	text    string
 }
 
-// migrations are all known ones, in order: version 1, 2, 3 and so on. They are
-// for ever: a change of the schema is a new file.
+// migrations are all known ones, in order: version 1, 2, 3 and so on. Released
+// ones are for ever: a change of the schema is a new file.
 var migrations = readMigrations(migrationFiles)
 
 func readMigrations(files fs.FS) []migration {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,48 @@ func TestMigrate(t *testing.T) {
 	if got != want {
 		t.Errorf("versions in pgbridge.migration: got %s, want %s", got, want)
 	}
+}
+
+// Whoever reads a function reads what runs: no migration replaces or drops what
+// another made. (What is released stays as it is. When such a function has to
+// change, this is to say which.)
+func TestNothingIsDefinedTwice(t *testing.T) {
+	var ours []string
+	for _, m := range migrations {
+		ours = append(ours, m.text)
+	}
+	for _, test := range []struct {
+		name  string
+		texts []string
+		want  string
+	}{
+		{"ours", ours, ""},
+		{"replaced", []string{"CREATE FUNCTION pgbridge.f()", "CREATE OR REPLACE FUNCTION pgbridge.f()"}, "pgbridge.f"},
+		{"with other parameters", []string{"CREATE FUNCTION pgbridge.f()", "CREATE FUNCTION pgbridge.f(x int)"}, "pgbridge.f"},
+		{"overloads beside each other", []string{"CREATE FUNCTION pgbridge.f()\nCREATE FUNCTION pgbridge.f(x int)"}, ""},
+		{"dropped", []string{"CREATE VIEW pgbridge.v", "DROP VIEW pgbridge.v"}, "pgbridge.v"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := definedTwice(test.texts); got != test.want {
+				t.Errorf("in two migrations: %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// definedTwice returns a name that two texts define or drop, or "".
+func definedTwice(texts []string) string {
+	define := regexp.MustCompile(`(?im)^\s*(?:CREATE|DROP)(?:\s+OR\s+REPLACE)?\s+(?:FUNCTION|PROCEDURE|VIEW)\s+(pgbridge\.\w+)`)
+	in := map[string]int{}
+	for i, text := range texts {
+		for _, m := range define.FindAllStringSubmatch(text, -1) {
+			if before, ok := in[m[1]]; ok && before != i {
+				return m[1]
+			}
+			in[m[1]] = i
+		}
+	}
+	return ""
 }
 
 func TestMigrateTwiceAtOnce(t *testing.T) {

@@ -21,7 +21,8 @@ type tape struct {
 	conn        *pgx.Conn
 	slot        string
 	secret      string
-	publication string // that of the tape, of all tables, if empty
+	publication string   // that of the tape, of all tables, if empty
+	calls       []string // the tokens of those that are open
 }
 
 func newTape(t *testing.T, conn *pgx.Conn) *tape {
@@ -56,7 +57,7 @@ func (w *tape) read(t *testing.T) [][]string {
 	for _, m := range data {
 		switch m[0] {
 		case 'B':
-			tx, xid = nil, binary.BigEndian.Uint32(m[17:])
+			tx, w.calls, xid = nil, nil, binary.BigEndian.Uint32(m[17:])
 		case 'R':
 			parts := bytes.SplitN(m[5:], []byte{0}, 3)
 			tables[binary.BigEndian.Uint32(m[1:])] = string(parts[0]) + "." + string(parts[1])
@@ -85,18 +86,40 @@ func (w *tape) read(t *testing.T) [][]string {
 	return all
 }
 
-// open cuts off the token of a mark, if it is the right one.
+// open cuts off the token of a mark, if it is the right one. A call's has the
+// action's name in it, and its end the same.
 func (w *tape) open(content []byte, xid uint32) (mark []byte, ok bool) {
 	if len(content) <= 2*sha256.Size {
 		return nil, false
 	}
-	token, mark := content[:2*sha256.Size], content[2*sha256.Size:]
-	seed := fmt.Sprintf("%s:%d", w.secret, xid)
-	if !bytes.ContainsRune([]byte("ced"), rune(mark[0])) {
-		seed += ":" + string(mark[:1])
+	token, mark := string(content[:2*sha256.Size]), content[2*sha256.Size:]
+	if string(mark) == "e" {
+		last := len(w.calls) - 1
+		if last < 0 || w.calls[last] != token {
+			return mark, false
+		}
+		w.calls = w.calls[:last]
+		return mark, true
 	}
-	sum := sha256.Sum256([]byte(seed))
-	return mark, hex.EncodeToString(sum[:]) == string(token)
+	kind := string(mark[:1])
+	if kind == "c" {
+		name, _, _ := strings.Cut(string(mark), ",")
+		kind = strings.Replace(name, "[", "", 1)
+	}
+	if token != markToken(w.secret, xid, kind) {
+		return mark, false
+	}
+	if mark[0] == 'c' {
+		w.calls = append(w.calls, token)
+	}
+	return mark, true
+}
+
+// markToken is what a true mark begins with; kind is its letter and, of a call,
+// the name of the action in JSON.
+func markToken(secret string, xid uint32, kind string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d:%s", secret, xid, kind))
+	return hex.EncodeToString(sum[:])
 }
 
 // want compares what was read with transactions.

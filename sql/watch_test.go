@@ -16,7 +16,18 @@ import (
 // publishes.
 func watched(t *testing.T, scope Scope, tables ...action.Name) (*pgtest.DB, *pgx.Conn, *tape) {
 	t.Helper()
-	db, conn := migrated(t)
+	db := pgtest.New(t)
+	conn, w := watchedIn(t, db, scope, tables...)
+	return db, conn, w
+}
+
+// watchedIn is watched in a database that is there.
+func watchedIn(t *testing.T, db *pgtest.DB, scope Scope, tables ...action.Name) (*pgx.Conn, *tape) {
+	t.Helper()
+	conn := connect(t, db.URL())
+	if err := Migrate(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
 	d := Database{Role: RoleWriter, Stage: StageReady, Name: "app", Slot: "none", ID: action.Digest{1}, Genesis: []byte("record"), Scope: scope}
 	if err := SaveDatabase(t.Context(), conn, d); err != nil {
 		t.Fatal(err)
@@ -34,7 +45,7 @@ func watched(t *testing.T, scope Scope, tables ...action.Name) (*pgtest.DB, *pgx
 	}
 	w := newTape(t, conn)
 	w.publication = DefaultName
-	return db, conn, w
+	return conn, w
 }
 
 // changes are what was read, flat: of a mark of a statement what peers would be

@@ -15,8 +15,9 @@ CREATE TABLE pgbridge.database (
     role        text NOT NULL CHECK (role IN ('writer', 'follower')),
     -- init: a writer's init is under way, the next init undoes it and begins again.
     -- copy: a follower that has tables but no indexes and not all of the initial rows.
+    -- restore: a follower that is being restored, and is nothing else until then.
     -- ready: everything is in place.
-    stage       text NOT NULL CHECK (stage IN ('init', 'copy', 'ready')),
+    stage       text NOT NULL CHECK (stage IN ('init', 'copy', 'restore', 'ready')),
     name        text NOT NULL,
     db_id       text CHECK (db_id ~ '^[0-9a-f]{64}$'),
     genesis     bytea, -- the genesis record, as stored in the archive
@@ -27,19 +28,17 @@ CREATE TABLE pgbridge.database (
 );
 
 -- A text that any change to the publication changes, also one that is undone
--- again: what was written meanwhile was passed over, and the server says nothing.
+-- again, but for that of its list of tables, which has its own (pgbridge.published).
 CREATE FUNCTION pgbridge.publication_mark() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
-    pub  record;
-    rels text;
+    pub     record;
     schemas text;
 BEGIN
     SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
-    SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO rels FROM pg_publication_rel WHERE prpubid = pub.oid;
     IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
         SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas FROM pg_publication_namespace WHERE pnpubid = pub.oid;
     END IF;
-    RETURN md5(concat_ws('/', pub.oid, pub.xmin, rels, schemas));
+    RETURN md5(concat_ws('/', pub.oid, pub.xmin, schemas));
 END $$;
 
 -- The head of the chain this database writes: what the next record follows.

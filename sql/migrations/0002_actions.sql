@@ -23,23 +23,29 @@ ALTER TABLE pgbridge.chain
     ADD COLUMN definitions jsonb NOT NULL DEFAULT '{}', -- in force at end_lsn: action -> definition
     ADD COLUMN forged bigint NOT NULL DEFAULT 0;        -- marks that did not count
 
--- Marks. A mark is a transactional logical message: the token of the transaction,
--- a letter, and a payload. The secret itself is never in the WAL, and the token
--- of one transaction is of no use in another.
+-- Marks. A mark is a transactional logical message: a token, a letter, and a
+-- payload in JSON:
+--   c ["app.f",["param",…],["text",null,…]]: a call of the action begins; e: it ends
+--   d ["app.f",{…}]: the action is defined so from the commit on; null: dropped
+--   k ["7","digest"]: checkpoint 7 was made
+-- The token is a hash of the secret, the transaction and the letter, with the name
+-- of the action for c; e has that of its c. So the secret itself is never in the
+-- WAL, and a token is of no use in another transaction, for another kind of mark,
+-- or for another action.
 
--- Emits a mark and returns the token, for end_mark. c begins a call, d defines.
--- Without SET clauses, which cost more than all the rest: names are qualified.
-CREATE FUNCTION pgbridge.mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+-- A mark of any kind but a call: what it says is executed, or believed, by peers.
+-- Only for the owner of this schema. For calls each action has a function of its
+-- own (marking_sql).
+CREATE FUNCTION pgbridge.write_mark(letter text, payload text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    token pg_catalog.text;
-    lsn   pg_catalog.pg_lsn;
+    token text;
 BEGIN
-    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid) INTO STRICT token FROM pgbridge.secret AS s;
-    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
-    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(token, letter, payload), 'UTF8'));
-    RETURN token;
+    SELECT concat(s.secret, ':', pg_current_xact_id()::xid, ':', letter) INTO STRICT token FROM pgbridge.secret AS s;
+    token := encode(sha256(convert_to(token, 'UTF8')), 'hex');
+    PERFORM pg_logical_emit_message(true, 'pgbridge', convert_to(concat(token, letter, payload), 'UTF8'));
 END $$;
 
+-- Ends the call that began with this token.
 CREATE FUNCTION pgbridge.end_mark(token text) RETURNS pg_lsn LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     RETURN pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.concat(token, 'e'));
@@ -296,7 +302,7 @@ BEGIN
         INSERT INTO pgbridge.action AS a (name, function, definition) VALUES ($1, $2, $3::json)
         ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp());
     END IF;
-    PERFORM pgbridge.mark('d', format('[%s,%s]', to_json(action), coalesce(definition, 'null')));
+    PERFORM pgbridge.write_mark('d', format('[%s,%s]', to_json(action), coalesce(definition, 'null')));
 END $$;
 
 -- The one text of a definition: keys in this order, rules sorted.
@@ -443,16 +449,22 @@ CREATE FUNCTION pgbridge.drop_action(function regprocedure) RETURNS void LANGUAG
     SELECT pgbridge.drop_action(pgbridge.signature($1))
 $$;
 
--- Calls. For each action there are two functions: pgbridge."app.f", which takes
--- what the action takes and puts the marks around it, and pgbridge."call app.f",
--- which takes its arguments from a JSON object. Both run as whoever calls them,
--- who must be the owner of the action: the first thing they need is its function.
+-- Calls. For each action there are three functions: pgbridge."app.f", which takes
+-- what the action takes and puts the marks around it, pgbridge."call app.f", which
+-- takes its arguments from a JSON object, and pgbridge."mark app.f", which writes
+-- the mark that begins it. The first two run as whoever calls them, who must be the
+-- owner of the action: the first thing they need is its function. The third can
+-- read the secret, and marks calls of this action only.
+
+CREATE FUNCTION pgbridge.generated(action text) RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT ARRAY[$1, 'call ' || $1, 'mark ' || $1]
+$$;
 
 CREATE FUNCTION pgbridge.drop_generated(action text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     made regprocedure;
 BEGIN
-    FOR made IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgbridge'::regnamespace AND p.proname IN (action, 'call ' || action) LOOP
+    FOR made IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgbridge'::regnamespace AND p.proname = ANY (pgbridge.generated(action)) LOOP
         EXECUTE format('DROP FUNCTION %s', made);
     END LOOP;
 END $$;
@@ -466,6 +478,23 @@ CREATE FUNCTION pgbridge.value_sql(i integer, type oid) RETURNS text LANGUAGE sq
     FROM pg_type t JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace n ON n.oid = o.pronamespace WHERE t.oid = pgbridge.base_type($2)
 $$;
 
+-- The body of pgbridge."mark app.f", which emits the mark and returns the token for
+-- end_mark. $1 is the JSON array of the values. Without SET clauses, which cost
+-- more than all the rest: names are qualified.
+CREATE FUNCTION pgbridge.marking_sql(function oid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT format($f$
+DECLARE
+    token pg_catalog.text;
+    lsn   pg_catalog.pg_lsn;
+BEGIN
+    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid, %L) INTO STRICT token FROM pgbridge.secret AS s;
+    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
+    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(token, %L, $1, ']'), 'UTF8'));
+    RETURN token;
+END $f$, format(':c%s', to_json(pgbridge.action_name($1))),
+        format('c[%s,%s,', to_json(pgbridge.action_name($1)), (SELECT array_to_json(coalesce(array_agg(name ORDER BY i), '{}')) FROM pgbridge.parameters($1))))
+$$;
+
 -- The body of pgbridge."app.f". To whoever calls it it is one statement, and it
 -- catches nothing: no savepoint and no exception can come between the marks. Each
 -- line is an expression, which the server evaluates without planning a query.
@@ -476,16 +505,15 @@ DECLARE
     result %s;
     lsn    pg_catalog.pg_lsn;
 BEGIN
-    token := pgbridge.mark('c', pg_catalog.concat(%L, pg_catalog.json_build_array(%s)::pg_catalog.text, ']'));
+    token := pgbridge.%I(pg_catalog.json_build_array(%s)::pg_catalog.text);
     %s %I.%I(%s);
     lsn := pgbridge.end_mark(token);
     RETURN%s;
 END $f$, CASE WHEN v.void THEN 'pg_catalog.text' ELSE pgbridge.type_sql(pgbridge.base_type(p.prorettype)) END,
-        format('[%s,%s,', to_json(pgbridge.action_name($1)), array_to_json(a.names)), a.texts,
+        'mark ' || pgbridge.action_name($1), a.texts,
         CASE WHEN v.void THEN 'PERFORM' ELSE 'result :=' END, n.nspname, p.proname, a.numbers, CASE WHEN v.void THEN '' ELSE ' result' END)
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace CROSS JOIN (
-        SELECT string_agg('$' || i, ', ' ORDER BY i) AS numbers, coalesce(array_agg(name ORDER BY i), '{}') AS names,
-            string_agg(pgbridge.value_sql(i, type), ', ' ORDER BY i) AS texts
+        SELECT string_agg('$' || i, ', ' ORDER BY i) AS numbers, string_agg(pgbridge.value_sql(i, type), ', ' ORDER BY i) AS texts
         FROM pgbridge.parameters($1)) AS a CROSS JOIN LATERAL (SELECT p.prorettype = 'void'::regtype AS void) AS v
     WHERE p.oid = $1
 $$;
@@ -523,7 +551,7 @@ BEGIN
     END IF;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION USING MESSAGE = concat(pgbridge.action_name(f), ': ', wrong), HINT = format('The action is %s. Give null where there is no value.', form),
-            ERRCODE = 'invalid_parameter_value';
+            ERRCODE = 'invalid_parameter_value', SCHEMA = 'pgbridge';
     END IF;
     RETURN pgbridge.call_sql(f, ARRAY(SELECT jsonb_object_keys(args)));
 END $$;
@@ -543,18 +571,17 @@ BEGIN
 END $$;
 
 -- Lets the owner of an action call it, where that is not the owner of this schema.
--- Who can make a mark can name any action in it: owners of actions trust each other.
 CREATE FUNCTION pgbridge.admit(role oid) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     IF NOT pg_has_role(role, (SELECT nspowner FROM pg_namespace WHERE nspname = 'pgbridge'), 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA pgbridge TO %s', role::regrole);
         EXECUTE format('GRANT SELECT (name, statement) ON pgbridge.action TO %s', role::regrole);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION pgbridge.call(text, jsonb), pgbridge.partial_call(text, jsonb), pgbridge.mark(text, text), pgbridge.end_mark(text),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION pgbridge.call(text, jsonb), pgbridge.partial_call(text, jsonb), pgbridge.end_mark(text),
             pgbridge.printed(anyelement), pgbridge.printed_time(timestamptz), pgbridge.new_id() TO %s', role::regrole);
     END IF;
 END $$;
 
--- Makes the two functions of an action, and lets its owner use them.
+-- Makes the functions of an action, and lets its owner use them.
 CREATE FUNCTION pgbridge.generate(function oid) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     action text := pgbridge.action_name(function);
@@ -566,6 +593,8 @@ DECLARE
 BEGIN
     SELECT * INTO p FROM pg_proc WHERE oid = function;
     PERFORM pgbridge.drop_generated(action);
+    EXECUTE format('CREATE FUNCTION pgbridge.%I(pg_catalog.text) RETURNS pg_catalog.text LANGUAGE plpgsql SECURITY DEFINER AS %L',
+        'mark ' || action, pgbridge.marking_sql(function));
     EXECUTE format('CREATE FUNCTION pgbridge.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L',
         action, pg_get_function_arguments(function), pgbridge.type_sql(p.prorettype), pgbridge.marked_sql(function));
     EXECUTE format('CREATE FUNCTION pgbridge.%I(jsonb) RETURNS jsonb LANGUAGE plpgsql AS %L', 'call ' || action, format($f$
@@ -580,7 +609,7 @@ BEGIN
     EXECUTE pgbridge.partial_call(%3$L, $1) INTO result USING $1;
     RETURN result;
 END $f$, names, pgbridge.call_sql(function, names), pgbridge.signature(function)));
-    FOR made IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbridge'::regnamespace AND proname IN (action, 'call ' || action) LOOP
+    FOR made IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbridge'::regnamespace AND proname = ANY (pgbridge.generated(action)) LOOP
         PERFORM pgbridge.close_function(made);
         EXECUTE format('ALTER FUNCTION %s OWNER TO %s', made, chief);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', made, p.proowner::regrole);
@@ -591,7 +620,8 @@ END $$;
 
 -- Runs an action with its arguments by name, as a JSON object, and returns what
 -- its function returns. A string may be any literal of the parameter's type; an
--- array may be a JSON array, a composite a JSON object. JSON null is NULL.
+-- array may be a JSON array, a composite a JSON object. JSON null is NULL. What it
+-- refuses by itself has schema pgbridge in the error's fields.
 CREATE FUNCTION pgbridge.call(action text, args jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     query  pg_catalog.text;
@@ -600,7 +630,7 @@ BEGIN
     SELECT a.statement INTO query FROM pgbridge.action AS a WHERE a.name OPERATOR(pg_catalog.=) $1;
     IF query IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = pg_catalog.concat('there is no action ', action, ' to call'), ERRCODE = 'undefined_function',
-            HINT = 'SELECT name FROM pgbridge.actions WHERE callable shows them.';
+            HINT = 'SELECT name FROM pgbridge.actions WHERE callable shows them.', SCHEMA = 'pgbridge';
     END IF;
     EXECUTE query INTO result USING args;
     RETURN result;
@@ -638,7 +668,7 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT 'error', format('what pgbridge.call runs is gone: %s', made), format('SELECT pgbridge.register_action(%L)', action.function)
-        FROM unnest(ARRAY[action.name, 'call ' || action.name]) AS made
+        FROM unnest(pgbridge.generated(action.name)) AS made
         WHERE action.statement IS NOT NULL AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'pgbridge'::regnamespace AND proname = made);
     RETURN QUERY SELECT * FROM pgbridge.function_faults(f);
     RETURN QUERY SELECT r.severity, format('%s on %s: %s', rule ->> 'operation', rule ->> 'table', r.problem), r.fix

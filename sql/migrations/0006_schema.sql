@@ -1,7 +1,7 @@
 -- Schema changes: event triggers write each statement that changes the schema as
 -- a mark (0002) into the transaction of its effect, at its place among the rows.
 --
--- Marks, each a letter and a JSON payload:
+-- These marks, each a letter and a JSON payload:
 --   s {"statement":…,"n":…,"tag":…,"settings":{…}}: a statement that has run. With n = 0 it is exactly that
 --     text. With n > 0 the text is the whole query string as the client sent it, and meant is the n-th of
 --     its statements that counts. Those count that can be marked: what fires event triggers, but not GRANT,
@@ -21,45 +21,6 @@
 -- subscriptions, user mappings, event triggers, rebuilding (REINDEX, CLUSTER). A statement that changes an
 -- owner or a tablespace is marked, since it may do more: who applies it leaves that out. What a script
 -- of an extension does is not marked, CREATE EXTENSION is. EXPLAIN ANALYZE CREATE TABLE AS fires no trigger.
-
--- A mark of any kind but a call: what it says is executed, or believed, by peers.
--- Only for the owner of this schema. Its token has the letter in it: that of a
--- call, which owners of actions get, is none.
-CREATE FUNCTION pgbridge.write_mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-DECLARE
-    token text;
-BEGIN
-    SELECT concat(s.secret, ':', pg_current_xact_id()::xid, CASE WHEN letter <> 'd' THEN ':' || letter END) INTO STRICT token FROM pgbridge.secret AS s;
-    token := encode(sha256(convert_to(token, 'UTF8')), 'hex');
-    PERFORM pg_logical_emit_message(true, 'pgbridge', convert_to(concat(token, letter, payload), 'UTF8'));
-    RETURN token;
-END $$;
-
--- As in 0002, but for calls only: owners of actions may execute it.
-CREATE OR REPLACE FUNCTION pgbridge.mark(letter text, payload text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    token pg_catalog.text;
-    lsn   pg_catalog.pg_lsn;
-BEGIN
-    IF letter OPERATOR(pg_catalog.<>) 'c' THEN
-        RAISE EXCEPTION 'pgbridge.mark is for calls' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    SELECT pg_catalog.concat(s.secret, ':', pg_catalog.pg_current_xact_id()::pg_catalog.xid) INTO STRICT token FROM pgbridge.secret AS s;
-    token := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(token, 'UTF8')), 'hex');
-    lsn := pg_catalog.pg_logical_emit_message(true, 'pgbridge', pg_catalog.convert_to(pg_catalog.concat(token, letter, payload), 'UTF8'));
-    RETURN token;
-END $$;
-
-CREATE OR REPLACE FUNCTION pgbridge.define(action text, signature text, definition text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-    IF definition IS NULL THEN
-        DELETE FROM pgbridge.action a WHERE a.name = $1;
-    ELSE
-        INSERT INTO pgbridge.action AS a (name, function, definition) VALUES ($1, $2, $3::json)
-        ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp());
-    END IF;
-    PERFORM pgbridge.write_mark('d', format('[%s,%s]', to_json(action), coalesce(definition, 'null')));
-END $$;
 
 -- Which tables are published: all, also those made later, or those listed at init.
 ALTER TABLE pgbridge.database ADD COLUMN scope text NOT NULL DEFAULT 'listed' CHECK (scope IN ('all', 'listed'));
@@ -264,32 +225,6 @@ CREATE FUNCTION pgbridge.memberships() RETURNS TABLE (relid oid, membership text
     SELECT r.prrelid, concat_ws('.', r.oid, r.xmin)
     FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pgbridge.database d ON d.publication = p.pubname
 $$;
-
--- Of a writer that was set up before, what is published now is what it was at
--- init, if the mark says so. If not it stays wrong.
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pgbridge.database WHERE publication_mark = pgbridge.publication_mark()) THEN
-        UPDATE pgbridge.database SET publication_mark = 'valid';
-        INSERT INTO pgbridge.published SELECT relid, membership FROM pgbridge.memberships();
-    END IF;
-END $$;
-
--- A text that any change to the publication changes, but for that of its list of
--- tables, which pgbridge.published has.
-CREATE OR REPLACE FUNCTION pgbridge.publication_mark() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
-DECLARE
-    pub     record;
-    schemas text;
-BEGIN
-    SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
-    IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
-        SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas FROM pg_publication_namespace WHERE pnpubid = pub.oid;
-    END IF;
-    RETURN md5(concat_ws('/', pub.oid, pub.xmin, schemas));
-END $$;
-
-UPDATE pgbridge.database SET publication_mark = CASE publication_mark WHEN 'valid' THEN pgbridge.publication_mark() ELSE 'changed' END WHERE publication_mark IS NOT NULL;
 
 -- Remembers the publication as it is now.
 CREATE FUNCTION pgbridge.mark_publication() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
@@ -606,10 +541,11 @@ BEGIN
 END $$;
 
 -- Makes the event triggers, of a database that is to be a writer. Returns false
--- where the role may not: only superusers make event triggers.
+-- where the role may not: only superusers make event triggers. What they do is done
+-- as the owner of this schema, who must be one too.
 CREATE FUNCTION pgbridge.watch_schema() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+    IF EXISTS (SELECT FROM pg_roles WHERE NOT rolsuper AND (rolname = current_user OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'pgbridge'))) THEN
         RETURN false;
     ELSIF EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgbridge_ddl') THEN
         RETURN true;
@@ -631,8 +567,7 @@ DECLARE
     made text;
 BEGIN
     PERFORM pgbridge.close_function(p.oid::pg_catalog.regprocedure) FROM pg_catalog.pg_proc p, pg_catalog.pg_class c
-        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace AND c.oid = 'pgbridge.published'::pg_catalog.regclass AND p.xmin = c.xmin
-            AND p.proname <> 'mark';
+        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace AND c.oid = 'pgbridge.published'::pg_catalog.regclass AND p.xmin = c.xmin;
     FOR made IN
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON pgbridge.%I FROM %s', c.relname, coalesce(g.oid::pg_catalog.regrole::pg_catalog.text, 'PUBLIC'))
         FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee

@@ -1,10 +1,6 @@
 -- A restore that is under way: what is done of it, so that one
 -- that was interrupted goes on.
 
--- restore: a follower that is being restored, and is nothing else until then.
-ALTER TABLE pgbridge.database DROP CONSTRAINT database_stage_check,
-    ADD CONSTRAINT database_stage_check CHECK (stage IN ('init', 'copy', 'restore', 'ready'));
-
 -- At most one row; none when it is over.
 CREATE TABLE pgbridge.restore (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
