@@ -126,9 +126,9 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
 	}
 	if err := results.Close(); err != nil {
 		if done >= 0 && done < len(statements) {
-			return fmt.Errorf("load schema: %w in: %s", explainLoad(err), excerpt(statements[done]))
+			return fmt.Errorf("load schema: %w in: %s", explainLoad(err, statements[done]), excerpt(statements[done]))
 		}
-		return fmt.Errorf("load schema: %w", explainLoad(err))
+		return fmt.Errorf("load schema: %w", err)
 	}
 	if conn.TxStatus() != 'T' {
 		return errors.New("load schema: the text ended the transaction")
@@ -144,9 +144,11 @@ func belongs(statement string) error {
 	return nil
 }
 
-func explainLoad(err error) error {
+// explainLoad adds what to do. Of what a policy names only roles are not in the
+// schema; the server's message may be in any language.
+func explainLoad(err error, statement string) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "42704" && strings.HasPrefix(refused.Message, "role ") {
+	if errors.As(err, &refused) && refused.Code == "42704" && strings.HasPrefix(statement, "CREATE POLICY ") {
 		return fmt.Errorf("%w: create the roles that the policies of the schema name", err)
 	}
 	return err

@@ -173,6 +173,7 @@ func (d *demo) pgbench(ctx context.Context, l *live, args ...string) error {
 	}
 	args = append(args, "-h", "127.0.0.1", "-p", fmt.Sprint(d.first.server.Port), "-U", "postgres", "app")
 	cmd := d.command(ctx, "pgbench "+shellWords(args), "", append(program, args...))
+	cmd.Env = append(cmd.Env, "LC_ALL=C") // it is read in English
 	out := &tail{line: func(string) {}}
 	if l != nil {
 		out.line = l.read

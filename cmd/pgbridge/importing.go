@@ -142,7 +142,7 @@ func (in *importing) stopped(k *kwil.Action, err error) error {
 	reason := pgErr.Message
 	// What pgbridge's own functions say of a call names no value. What the
 	// server says of data, or a function raises, may.
-	own := strings.HasPrefix(pgErr.Where, "PL/pgSQL function pgbridge.call(") || strings.HasPrefix(pgErr.Where, "PL/pgSQL function pgbridge.partial_call(")
+	own := pgErr.SchemaName == "pgbridge" && pgErr.Routine == "exec_stmt_raise"
 	if class := pgErr.Code[:2]; !own && (class == "22" || class == "P0" || pgErr.Routine == "exec_stmt_raise") {
 		reason = "the server's message is withheld, it may quote values (see the server's log)"
 	}

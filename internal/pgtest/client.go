@@ -62,9 +62,10 @@ func (db *DB) run(name string, args ...string) (string, error) {
 }
 
 // Env returns the environment of this process in which a libpq program finds
-// the database by itself, and nothing else that libpq would listen to.
+// the database by itself, speaks English, and has nothing else that libpq would
+// listen to.
 func (db *DB) Env() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "PGBRIDGE_") })
 	return append(env, "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(db.Cluster.port), "PGUSER=postgres",
-		"PGDATABASE="+db.Name, "PGSSLMODE=disable", "PGCLIENTENCODING=UTF8")
+		"PGDATABASE="+db.Name, "PGSSLMODE=disable", "PGCLIENTENCODING=UTF8", "LC_ALL=C")
 }
