@@ -64,27 +64,46 @@ func sell(t testing.TB, db *pgtest.DB, n int) {
 	}
 }
 
-// shopSite is a shop that publishes to a folder.
-type shopSite struct {
+// folderSite publishes to a folder.
+type folderSite struct {
 	*site
 	dir, id string
 	run     *process
 }
 
-func newShop(t *testing.T) *shopSite {
+// newFolderSite founds a database of what a script makes, and runs.
+func newFolderSite(t *testing.T, script string) *folderSite {
 	t.Helper()
 	db := pgtest.New(t)
-	db.Exec(t, shop)
-	s := &shopSite{dir: t.TempDir()}
+	db.Exec(t, script)
+	s := &folderSite{dir: t.TempDir()}
 	s.site = newSite(t, db, "dir://"+s.dir).withKey(t)
 	s.id = strings.TrimSpace(s.pgbridge(t, "init", "--name", "shop"))
-	db.Exec(t, "SELECT pgbridge.register_action('app.greet(int, text)')")
 	s.run = s.start(t, "run")
 	return s
 }
 
+func newShop(t *testing.T) *folderSite {
+	t.Helper()
+	s := newFolderSite(t, shop)
+	s.db.Exec(t, "SELECT pgbridge.register_action('app.greet(int, text)')")
+	return s
+}
+
+// copyIn is a site on db that has nothing but the archive.
+func (s *folderSite) copyIn(t testing.TB, db *pgtest.DB) *site {
+	t.Helper()
+	return newSite(t, db, "dir://"+s.dir)
+}
+
+// checkpointed makes a checkpoint and waits until the chain names it.
+func (s *folderSite) checkpointed(t *testing.T) {
+	t.Helper()
+	s.confirmed(t, s.checkpoint(t).Number)
+}
+
 // confirmed waits until the chain names checkpoint n.
-func (s *shopSite) confirmed(t *testing.T, n int) {
+func (s *folderSite) confirmed(t *testing.T, n int) {
 	t.Helper()
 	eventually(t, "the chain names the checkpoint", func() error {
 		for _, c := range s.checkpoints(t) {
@@ -97,7 +116,7 @@ func (s *shopSite) confirmed(t *testing.T, n int) {
 }
 
 // published waits until all is in the archive.
-func (s *shopSite) published(t *testing.T) {
+func (s *folderSite) published(t *testing.T) {
 	t.Helper()
 	s.db.Exec(t, "SELECT pg_logical_emit_message(false, 'x', 'x')")
 	s.db.Wait(t, "t", `SELECT (SELECT end_lsn FROM pgbridge.chain) >= '`+s.db.Value(t, "SELECT pg_current_wal_lsn()")+`'::pg_lsn OR
@@ -111,59 +130,67 @@ func contents(t testing.TB, db *pgtest.DB) string {
 	return pgtest.DumpSchema(t, db, "--no-owner", "--no-privileges") + pgtest.Dump(t, db) + pgtest.Sequences(t, db)
 }
 
+// restoreCase is a restore into an empty database, and what comes of it.
+type restoreCase struct {
+	name            string
+	args            []string
+	want            string // contents
+	began, equalled uint64 // the checkpoints that it begins with, and is compared with on the way
+	also            func(*testing.T, *pgtest.DB)
+}
+
+func (s *folderSite) requireRestores(t *testing.T, cases []restoreCase) {
+	t.Helper()
+	const actions = "SELECT string_agg(name || function || definition::text, ' ' ORDER BY name) FROM pgbridge.action"
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			db := pgtest.New(t)
+			r := s.copyIn(t, db).restore(t, s.id, c.args...)
+			pgtest.RequireEqual(t, contents(t, db), c.want)
+			pgtest.RequireEqual(t, db.Value(t, actions), s.db.Value(t, actions))
+			if r.Checkpoint != c.began || r.Checked != c.equalled {
+				t.Errorf("got %+v, want checkpoint %d, equal to %d", r, c.began, c.equalled)
+			}
+			if c.also != nil {
+				c.also(t, db)
+			}
+		})
+	}
+}
+
 func TestRestoreFromCheckpoint(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	sell(t, s.db, 20)
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	at1 := contents(t, s.db)
 	sell(t, s.db, 20)
 	s.published(t)
 	between := time.Now().UTC()
 	at2 := contents(t, s.db)
 	sell(t, s.db, 20)
-	s.checkpoint(t)
-	s.confirmed(t, 2)
+	s.checkpointed(t)
 	sell(t, s.db, 20)
 	s.published(t)
 	end := contents(t, s.db)
 
-	for _, c := range []struct {
-		name                string
-		args                []string
-		want                string
-		checkpoint, checked uint64
-	}{
-		{"newest", nil, end, 2, 0},
-		{"one session", []string{"--jobs", "1"}, end, 2, 0},
-		{"an older one", []string{"--checkpoint", "1"}, end, 1, 2},
-		{"none", []string{"--checkpoint", "none"}, end, 0, 2},
-		{"until a time", []string{"--until", between.Format(time.RFC3339Nano)}, at2, 1, 0},
-		{"until a checkpoint", []string{"--until", "checkpoint:1"}, at1, 1, 0},
-		{"until a checkpoint, from the genesis", []string{"--until", "checkpoint:1", "--checkpoint", "none"}, at1, 0, 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			db := pgtest.New(t)
-			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, c.args...)
-			pgtest.RequireEqual(t, contents(t, db), c.want)
-			if r.Checkpoint != c.checkpoint || r.Checked != c.checked {
-				t.Errorf("got %+v, want checkpoint %d, checked by %d", r, c.checkpoint, c.checked)
-			}
-			if got, want := db.Value(t, "SELECT name || function || definition::text FROM pgbridge.action"), s.db.Value(t, "SELECT name || function || definition::text FROM pgbridge.action"); got != want {
-				t.Errorf("actions: got %s, want %s", got, want)
-			}
-			if c.name != "newest" {
-				return
-			}
-			if got, want := db.Value(t, "SELECT sum(n) FROM app.top"), db.Value(t, "SELECT count(*) FROM app.sale"); got != want {
-				t.Errorf("rows in the view: got %s, want %s", got, want)
-			}
-			if r := newSite(t, db, "dir://"+s.dir).restore(t, s.id); r.Records != 0 {
-				t.Errorf("again: got %+v, want nothing to do", r)
-			}
-		})
+	once := func(t *testing.T, db *pgtest.DB) {
+		if got, want := db.Value(t, "SELECT sum(n) FROM app.top"), db.Value(t, "SELECT count(*) FROM app.sale"); got != want {
+			t.Errorf("rows in the view: got %s, want %s", got, want)
+		}
+		if r := s.copyIn(t, db).restore(t, s.id); r.Records != 0 {
+			t.Errorf("again: got %+v, want nothing to do", r)
+		}
 	}
+	s.requireRestores(t, []restoreCase{
+		{"newest", nil, end, 2, 0, once},
+		{"one session", []string{"--jobs", "1"}, end, 2, 0, nil},
+		{"an older one", []string{"--checkpoint", "1"}, end, 1, 2, nil},
+		{"none", []string{"--checkpoint", "none"}, end, 0, 2, nil},
+		{"until a time", []string{"--until", between.Format(time.RFC3339Nano)}, at2, 1, 0, nil},
+		{"until a checkpoint", []string{"--until", "checkpoint:1"}, at1, 1, 0, nil},
+		{"until a checkpoint, from the genesis", []string{"--until", "checkpoint:1", "--checkpoint", "none"}, at1, 0, 1, nil},
+	})
 }
 
 // TestRestoreUntilPlaces restores up to each record of a chain.
@@ -178,14 +205,13 @@ func TestRestoreUntilPlaces(t *testing.T) {
 		want = append(want, pgtest.Dump(t, s.db))
 		places = append(places, s.db.Value(t, "SELECT epoch || ':' || seq FROM pgbridge.chain"))
 		if i == 1 {
-			s.checkpoint(t)
-			s.confirmed(t, 1)
+			s.checkpointed(t)
 		}
 	}
 	for i, place := range places {
 		for _, form := range []string{place, place + ":9", s.db.Value(t, "SELECT writer FROM pgbridge.chain") + ":" + place} {
 			db := pgtest.New(t)
-			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, "--until", form)
+			r := s.copyIn(t, db).restore(t, s.id, "--until", form)
 			pgtest.RequireEqual(t, pgtest.Dump(t, db), want[i])
 			if wantFrom := uint64(max(0, i-1)); r.Checkpoint != wantFrom {
 				t.Errorf("%s: began with %d, want %d", form, r.Checkpoint, wantFrom)
@@ -193,7 +219,7 @@ func TestRestoreUntilPlaces(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9", "2020-01-01"} {
-		if _, stderr, code := newSite(t, pgtest.New(t), "dir://"+s.dir).try(t, "restore", "--db-id", s.id, "--until", bad); code == 0 {
+		if _, stderr, code := s.copyIn(t, pgtest.New(t)).try(t, "restore", "--db-id", s.id, "--until", bad); code == 0 {
 			t.Errorf("--until %s: got no error, want one: %s", bad, stderr)
 		}
 	}
@@ -202,20 +228,14 @@ func TestRestoreUntilPlaces(t *testing.T) {
 // TestRestoreUnderLoad restores while the source is written, and then follows.
 func TestRestoreUnderLoad(t *testing.T) {
 	t.Parallel()
-	db, copied := pgtest.New(t), pgtest.New(t)
-	db.Exec(t, accounts)
-	dir := t.TempDir()
-	s := newSite(t, db, "dir://"+dir).withKey(t)
-	id := strings.TrimSpace(s.pgbridge(t, "init", "--name", "bank"))
-	s.start(t, "run")
-	stop := bank(t, db)
-	db.Wait(t, "t", `SELECT count(*) > 50 FROM app.transfer`)
+	s, copied := newFolderSite(t, accounts), pgtest.New(t)
+	stop := bank(t, s.db)
+	s.db.Wait(t, "t", `SELECT count(*) > 50 FROM app.transfer`)
 	s.checkpoint(t)
-	db.Wait(t, "t", fmt.Sprintf(`SELECT count(*) > %s + 50 FROM app.transfer`, db.Value(t, "SELECT count(*) FROM app.transfer")))
-	c := newSite(t, copied, "dir://"+dir)
-	p := c.start(t, "restore", "--db-id", id, "--follow")
+	s.db.Wait(t, "t", fmt.Sprintf(`SELECT count(*) > %s + 50 FROM app.transfer`, s.db.Value(t, "SELECT count(*) FROM app.transfer")))
+	p := s.copyIn(t, copied).start(t, "restore", "--db-id", s.id, "--follow")
 	eventually(t, "it is restored", func() error {
-		if !strings.Contains(p.String(), "restored bank") {
+		if !strings.Contains(p.String(), "restored shop") {
 			return errors.New(p.String())
 		}
 		return nil
@@ -224,7 +244,7 @@ func TestRestoreUnderLoad(t *testing.T) {
 		t.Errorf("sum of all accounts: got %s, want 2000000: the checkpoint is not of one moment", got)
 	}
 	stop()
-	sameData(t, db, copied)
+	sameData(t, s.db, copied)
 	if code := p.stop(t); code != 0 {
 		t.Errorf("restore --follow ended with %d:\n%s", code, p)
 	}
@@ -236,13 +256,12 @@ func TestRestoreOfSomeTables(t *testing.T) {
 	for _, from := range []string{"none", "1"} {
 		sell(t, s.db, 10)
 		if from == "1" {
-			s.checkpoint(t)
-			s.confirmed(t, 1)
+			s.checkpointed(t)
 			sell(t, s.db, 10)
 		}
 		s.published(t)
 		db := pgtest.New(t)
-		c := newSite(t, db, "dir://"+s.dir)
+		c := s.copyIn(t, db)
 		r := c.restore(t, s.id, "--table", "app.sale", "--table", "app.product", "--table", "app.visit", "--checkpoint", from)
 		for _, table := range []string{"app.sale", "app.product", "app.visit*"} {
 			pgtest.RequireEqual(t, pgtest.Dump(t, db, "--table="+table), pgtest.Dump(t, s.db, "--table="+table))
@@ -258,7 +277,7 @@ func TestRestoreOfSomeTables(t *testing.T) {
 		}
 	}
 	for _, bad := range [][]string{{"--table", "app.nothing"}, {"--table", "sale"}, {"--table", "app.sale", "--follow"}} {
-		if _, stderr, code := newSite(t, pgtest.New(t), "dir://"+s.dir).try(t, append([]string{"restore", "--db-id", s.id}, bad...)...); code != 2 {
+		if _, stderr, code := s.copyIn(t, pgtest.New(t)).try(t, append([]string{"restore", "--db-id", s.id}, bad...)...); code != 2 {
 			t.Errorf("%q: exit code %d, want 2: %s", bad, code, stderr)
 		}
 	}
@@ -267,10 +286,9 @@ func TestRestoreOfSomeTables(t *testing.T) {
 func TestRestoreDryRun(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	db := pgtest.New(t)
-	c := newSite(t, db, "dir://"+s.dir)
+	c := s.copyIn(t, db)
 	out := c.pgbridge(t, "restore", "--db-id", s.id, "--dry-run", "--json")
 	var plan struct {
 		Checkpoint, Chunks int
@@ -301,40 +319,24 @@ func TestRestoreAcrossSchemaChanges(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.db.Exec(t, "ALTER TABLE app.customer ADD COLUMN mail text DEFAULT 'none'; UPDATE app.customer SET mail = 'a@b' WHERE id < 10")
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	at1 := contents(t, s.db)
 	s.db.Exec(t, `CREATE TABLE app.extra (id int PRIMARY KEY, customer int REFERENCES app.customer);
 		INSERT INTO app.extra SELECT i, i FROM generate_series(1, 100) i; ALTER TABLE app.product RENAME TO good`)
-	s.checkpoint(t)
-	s.confirmed(t, 2)
+	s.checkpointed(t)
 	at2 := contents(t, s.db)
 	s.db.Exec(t, "ALTER TABLE app.extra ALTER COLUMN customer TYPE bigint; CREATE INDEX ON app.extra (customer); DROP TABLE app.visit")
 	sell(t, s.db, 3)
-	s.checkpoint(t)
-	s.confirmed(t, 3)
+	s.checkpointed(t)
 	sell(t, s.db, 3)
 	s.published(t)
 	end := contents(t, s.db)
-	for _, c := range []struct {
-		name, want      string
-		args            []string
-		began, equalled uint64
-	}{
-		{"newest", end, nil, 3, 0},
-		{"the second", end, []string{"--checkpoint", "2"}, 2, 3},
-		{"the first", end, []string{"--checkpoint", "1"}, 1, 3},
-		{"none", end, []string{"--checkpoint", "none"}, 0, 3},
-		{"as of the second, from the first", at2, []string{"--checkpoint", "1", "--until", "checkpoint:2"}, 1, 2},
-		{"as of the first", at1, []string{"--until", "checkpoint:1"}, 1, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			db := pgtest.New(t)
-			r := newSite(t, db, "dir://"+s.dir).restore(t, s.id, c.args...)
-			pgtest.RequireEqual(t, contents(t, db), c.want)
-			if r.Checkpoint != c.began || r.Checked != c.equalled {
-				t.Errorf("got %+v, want checkpoint %d, equal to %d", r, c.began, c.equalled)
-			}
-		})
-	}
+	s.requireRestores(t, []restoreCase{
+		{"newest", nil, end, 3, 0, nil},
+		{"the second", []string{"--checkpoint", "2"}, end, 2, 3, nil},
+		{"the first", []string{"--checkpoint", "1"}, end, 1, 3, nil},
+		{"none", []string{"--checkpoint", "none"}, end, 0, 3, nil},
+		{"as of the second, from the first", []string{"--checkpoint", "1", "--until", "checkpoint:2"}, at2, 1, 2, nil},
+		{"as of the first", []string{"--until", "checkpoint:1"}, at1, 1, 0, nil},
+	})
 }

@@ -16,8 +16,7 @@ func TestCheckpointRestoreKilled(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.db.Exec(t, `INSERT INTO app.sale (customer, product, note) SELECT 1 + i % 500, 1 + i % 50, repeat(md5(i::text), 30) FROM generate_series(1, 60000) i`)
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	sell(t, s.db, 50)
 	s.published(t)
 	for _, c := range []struct {
@@ -26,7 +25,7 @@ func TestCheckpointRestoreKilled(t *testing.T) {
 	}{{"whole", nil}, {"a part", []string{"--table", "app.sale"}}} {
 		t.Run(c.name, func(t *testing.T) {
 			db := pgtest.New(t)
-			copied := newSite(t, db, "dir://"+s.dir)
+			copied := s.copyIn(t, db)
 			args := append([]string{"restore", "--db-id", s.id, "--jobs", "2"}, c.args...)
 			phases := map[string]bool{}
 			kills := 0
@@ -117,12 +116,10 @@ func spoil(t *testing.T, path string) {
 func TestRestoreFromDamagedArchives(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	before := chunkFiles(t, s.dir)
 	s.db.Exec(t, "UPDATE app.product SET price = price + 1")
-	s.checkpoint(t)
-	s.confirmed(t, 2)
+	s.checkpointed(t)
 	s.published(t)
 	all := chunkFiles(t, s.dir)
 	if len(all) <= len(before) {
@@ -162,7 +159,7 @@ func TestRestoreFromDamagedArchives(t *testing.T) {
 	}
 	// --from looks nowhere else.
 	db := pgtest.New(t)
-	out := newSite(t, db, "dir://"+s.dir).pgbridge(t, "restore", "--db-id", s.id, "--from", "dir://"+whole)
+	out := s.copyIn(t, db).pgbridge(t, "restore", "--db-id", s.id, "--from", "dir://"+whole)
 	if !strings.Contains(out, "began with checkpoint 2") {
 		t.Errorf("--from: got\n%s", out)
 	}
@@ -202,12 +199,10 @@ func TestRestoreFindsWrongCheckpoint(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	silently(t, s.db, "UPDATE app.product SET price = 1000 WHERE id = 3")
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	silently(t, s.db, "UPDATE app.product SET price = 3 WHERE id = 3")
 	sell(t, s.db, 3)
-	s.checkpoint(t)
-	s.confirmed(t, 2)
+	s.checkpointed(t)
 	s.published(t)
 	want := contents(t, s.db)
 	for _, c := range []struct {
@@ -225,7 +220,7 @@ func TestRestoreFindsWrongCheckpoint(t *testing.T) {
 		if c.until != "" {
 			args = append(args, "--until", c.until)
 		}
-		stdout, stderr, code := newSite(t, db, "dir://"+s.dir).try(t, args...)
+		stdout, stderr, code := s.copyIn(t, db).try(t, args...)
 		if code != c.code || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit code %d\n%s%s", c.name, code, stdout, stderr)
 		}

@@ -35,8 +35,7 @@ func newestServer() string {
 func TestRestoreIntoNewerMajor(t *testing.T) {
 	s := newShop(t)
 	sell(t, s.db, 10)
-	s.checkpoint(t)
-	s.confirmed(t, 1)
+	s.checkpointed(t)
 	sell(t, s.db, 10)
 	s.published(t)
 	want := pgtest.Dump(t, s.db) + pgtest.Sequences(t, s.db)
@@ -49,7 +48,7 @@ func TestRestoreIntoNewerMajor(t *testing.T) {
 	}
 	for _, from := range []string{"1", "none"} {
 		db := cluster.Database(t)
-		newSite(t, db, "dir://"+s.dir).restore(t, s.id, "--checkpoint", from)
+		s.copyIn(t, db).restore(t, s.id, "--checkpoint", from)
 		pgtest.RequireEqual(t, pgtest.Dump(t, db)+pgtest.Sequences(t, db), want)
 		if got := db.Value(t, "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'app'::regnamespace AND NOT i.indisvalid"); got != "0" {
 			t.Errorf("%s indexes are not valid", got)
