@@ -260,12 +260,19 @@ func (b *builder) batch(spare []byte) batch {
 	return out
 }
 
-// names are the distinct names of the actions in the batch, sorted: an item is
-// made of nothing but its content.
+// names are the distinct names of the actions in the batch: an item is made of
+// nothing but its content. They are sorted, but that of checkpoints is the first: an
+// item has not room for any number of tags, and by this one readers find out that a
+// checkpoint counts.
 func (b *builder) names() []string {
 	names := map[string]struct{}{}
 	for s := range b.shapes {
 		names[s.Action()] = struct{}{}
 	}
-	return slices.Sorted(maps.Keys(names))
+	sorted := slices.Sorted(maps.Keys(names))
+	if i, ok := slices.BinarySearch(sorted, action.NewMark().Action()); ok {
+		copy(sorted[1:i+1], sorted[:i])
+		sorted[0] = action.NewMark().Action()
+	}
+	return sorted
 }
