@@ -47,6 +47,9 @@ type Report struct {
 	sql.Progress
 	Records int   // applied since Run began
 	Bytes   int64 // of their bodies
+	// Torn is the last record, where the chain ends inside of a transaction: of
+	// that nothing was applied. Only told to the end.
+	Torn uint64
 }
 
 // groupSize is how much, in bytes of bodies, is applied in one target
@@ -153,7 +156,7 @@ func (a *Applier) applyAll(ctx context.Context, to *target, records <-chan opene
 	for {
 		group, ok := take(ctx, records)
 		if !ok {
-			return a.ended(ctx, to)
+			return a.ended(ctx, to, report)
 		}
 		if err := to.apply(ctx, group); err != nil {
 			return err
@@ -197,13 +200,18 @@ func take(ctx context.Context, records <-chan opened) (group []opened, ok bool) 
 	return group, true
 }
 
-// ended is called when no record will come any more.
-func (a *Applier) ended(ctx context.Context, to *target) error {
+// ended is called when no record will come any more. A transaction whose end is not
+// there is none: whoever sent its parts did not live to send the rest.
+func (a *Applier) ended(ctx context.Context, to *target, report Report) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if to.tx != nil {
-		return errors.Join(fmt.Errorf("the chain ends inside of a transaction, after record %d", to.at.seq), to.rollback(ctx))
+		report.Torn = to.at.seq
+		if a.Progress != nil {
+			a.Progress(report)
+		}
+		return to.rollback(ctx)
 	}
 	if to.finish != nil {
 		return fmt.Errorf("the chain ends inside of the initial copy, after record %d", to.at.seq)

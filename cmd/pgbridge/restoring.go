@@ -178,6 +178,9 @@ func (r *restoring) apply(ctx context.Context, m *meter, genesis sql.Genesis, un
 			r.result.At = p.Clock.Time()
 		}
 		r.result.Seq, r.result.LSN = p.Seq, p.LSN
+		if p.Torn > 0 {
+			r.result.LeftOut = append(r.result.LeftOut, fmt.Sprintf("a transaction that ends in no archive: what there is of it ends with record %d", p.Torn))
+		}
 		m.report(p)
 	}
 	return next, apply.Run(ctx)
