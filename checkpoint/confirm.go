@@ -24,10 +24,9 @@ const (
 // the tags say is a hint; the mark is in the body of a record that the owner
 // signed.
 func (f *Finder) Confirm(ctx context.Context, c *Checkpoint) error {
-	head, _ := f.OwnersHead(c)
-	q := archive.Query{DB: f.DB, Writer: f.Owner, Epoch: head.Epoch, Action: action.NewMark().Action()}
+	q := archive.Query{DB: f.DB, Writer: f.Owner, Epoch: c.Head.Epoch, Action: action.NewMark().Action()}
 	read := map[uint64]bool{}
-	first := head.Seq + 1
+	first := c.Head.Seq + 1
 	for range maxWindows {
 		if first > f.Head {
 			break
@@ -39,7 +38,7 @@ func (f *Finder) Confirm(ctx context.Context, c *Checkpoint) error {
 		}
 		first = q.Last + 1
 	}
-	q.Action, q.First, q.Last = "", head.Seq+1, min(head.Seq+maxUntagged, f.Head)
+	q.Action, q.First, q.Last = "", c.Head.Seq+1, min(c.Head.Seq+maxUntagged, f.Head)
 	if q.First <= q.Last {
 		if found, err := f.look(ctx, q, c, read); found || err != nil {
 			return err

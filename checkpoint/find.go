@@ -37,17 +37,9 @@ type Checkpoint struct {
 	Number uint64
 	Epoch  uint32
 	Digest action.Digest // of its record
-	Schema action.Digest // of the chain at its head
+	Head   Head          // of the owner's chain: what comes after the checkpoint follows it
+	Schema action.Digest // of the chain at Head
 	Manifest
-}
-
-// OwnersHead is the head of the owner's chain.
-func (f *Finder) OwnersHead(c *Checkpoint) (Head, bool) {
-	i := slices.IndexFunc(c.Heads, func(h Head) bool { return h.Writer == f.Owner })
-	if i < 0 {
-		return Head{}, false
-	}
-	return c.Heads[i], true
 }
 
 // ErrUnconfirmed: the chain does not name the checkpoint, so nobody knows that
@@ -144,11 +136,11 @@ func (f *Finder) open(r *archive.Record) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c := Checkpoint{Number: h.Seq, Epoch: h.Epoch, Digest: r.Digest, Schema: h.Schema, Manifest: m}
-	if _, ok := f.OwnersHead(&c); !ok {
+	i := slices.IndexFunc(m.Heads, func(h Head) bool { return h.Writer == f.Owner })
+	if i < 0 {
 		return Checkpoint{}, errors.New("it does not say where its owner's chain was")
 	}
-	return c, nil
+	return Checkpoint{Number: h.Seq, Epoch: h.Epoch, Digest: r.Digest, Head: m.Heads[i], Schema: h.Schema, Manifest: m}, nil
 }
 
 // Newest returns the newest checkpoint after number after that opens, that its

@@ -119,17 +119,12 @@ func listCheckpoint(ctx context.Context, finder *checkpoint.Finder, n uint64) li
 		l.Error = err.Error()
 		return l
 	}
-	own, _ := finder.OwnersHead(&c)
-	l.Digest, l.At, l.LSN, l.Seq, l.Tables = c.Digest, time.UnixMicro(c.At).UTC(), c.LSN, own.Seq, len(c.Tables)
+	l.Digest, l.At, l.LSN, l.Seq, l.Tables = c.Digest, time.UnixMicro(c.At).UTC(), c.LSN, c.Head.Seq, len(c.Tables)
 	for _, s := range c.State {
 		l.Rows += s.Rows
 	}
-	chunks := slices.Concat(c.PreData, c.PostData)
-	for _, f := range c.Files {
-		chunks = append(chunks, f.Chunks...)
-	}
-	l.Chunks = len(chunks)
-	for _, chunk := range chunks {
+	for _, chunk := range c.Chunks() {
+		l.Chunks++
 		l.Bytes += chunk.Bytes
 	}
 	err = finder.Confirm(ctx, &c)

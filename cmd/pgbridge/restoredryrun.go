@@ -31,23 +31,24 @@ const (
 )
 
 func (r *restoring) plan() plan {
-	p := plan{DB: r.db, Name: r.genesis.Name, Records: r.finder.Head - r.record.Header.Seq, Findings: r.findings}
+	p := plan{DB: r.db, Name: r.genesis.Name, Findings: r.findings}
+	after, last := r.record.Header.Seq, r.finder.Head
 	if r.base != nil {
 		p.Checkpoint, p.At = r.base.Number, time.UnixMicro(r.base.At).UTC()
-		seen := map[uint64]bool{}
+		seen := map[action.Digest]bool{}
 		for _, c := range r.base.Chunks() {
 			p.Size, p.Rows = p.Size+c.Size, p.Rows+c.Rows
-			if !seen[c.Seq] {
-				seen[c.Seq] = true
+			if !seen[c.Digest] {
+				seen[c.Digest] = true
 				p.Chunks, p.Bytes = p.Chunks+1, p.Bytes+c.Bytes
 			}
 		}
-		head, _ := r.finder.OwnersHead(r.base)
-		p.Records = r.finder.Head - min(head.Seq, r.finder.Head)
+		after = r.base.Head.Seq
 	}
 	if r.stop.Place.Seq > 0 {
-		p.Records = min(p.Records, r.stop.Place.Seq)
+		last = min(last, r.stop.Place.Seq)
 	}
+	p.Records = max(last, after) - after
 	if r.check != nil {
 		p.CheckedBy = r.check.Number
 	}
