@@ -29,11 +29,11 @@ func newCutter(emit func(piece) error, spare func() []byte) *cutter {
 const (
 	// chunkSize is the most text in a piece of more than one row, and chunkMin the
 	// least in any but the last of a span. In between a piece ends after a row that
-	// says so, as one in cutEvery bytes does: most have 5 to 15 MiB, and few of them
+	// says so, as one in cutEvery bytes does: most have 4 to 12 MiB, and few of them
 	// end where they must.
-	chunkSize = 16 << 20
+	chunkSize = 12 << 20
 	chunkMin  = 2 << 20
-	cutEvery  = 8 << 20
+	cutEvery  = 6 << 20
 )
 
 func (w *cutter) Write(row []byte) (int, error) {

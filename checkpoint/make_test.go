@@ -149,7 +149,7 @@ func TestCreateReusesChunks(t *testing.T) {
 	if h.Prev != first.Digest {
 		t.Errorf("prev: got %s, want %s", h.Prev, first.Digest)
 	}
-	db.Exec(t, `UPDATE big SET v = 'changed' WHERE id = 30000`)
+	db.Exec(t, `UPDATE big SET v = 'changed' WHERE id = 20000`)
 	third := o.create(t)
 	if chunks, _ := o.folder.puts(); chunks != 1 || third.Fresh != 1 {
 		t.Errorf("one row changed: %d chunks were put, want 1", chunks)

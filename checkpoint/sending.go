@@ -39,7 +39,7 @@ type sending struct {
 
 // newSending starts the goroutines in group; they end after close, or with ctx.
 func newSending(ctx context.Context, group *errgroup.Group, to *store, readers int) *sending {
-	workers := readers + 2
+	workers := readers + 1
 	s := &sending{pieces: make(chan piece), free: make(chan []byte, workers+readers)}
 	for range workers {
 		group.Go(func() error {
