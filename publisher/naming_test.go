@@ -206,3 +206,19 @@ func TestForgedWithTheTokenOfAnother(t *testing.T) {
 		t.Errorf("%d calls and %d forged marks, want 1 and 4: %s", got, out.forged, out.body)
 	}
 }
+
+// A name with quotes is quoted again in the mark.
+func TestCallOfAnOddName(t *testing.T) {
+	const name = `"app.\"G \"\"\\g\""`
+	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
+	b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
+	for _, rest := range []string{`c[` + name + `,["a"],["1"]]`, endCall} {
+		if err := b.message(markOf("s", "c"+name, rest)); err != nil {
+			t.Error(err)
+		}
+	}
+	commit(b, 24)
+	if out := b.batch(nil); out.forged != 0 || !strings.Contains(string(out.body), `{"action":`+name+`,"params":["a"],"values":["1"],"effect":[]}`) {
+		t.Errorf("%d forged marks, want none, and the call: %s", out.forged, out.body)
+	}
+}
