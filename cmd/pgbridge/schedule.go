@@ -92,18 +92,21 @@ func (s *schedule) step(ctx context.Context) error {
 	if err != nil || !since.due(s) {
 		return err
 	}
-	maker, err := s.app.maker(ctx, conn)
+	r, err := s.make(ctx, conn)
+	s.note(ctx, conn, err)
 	if err != nil {
 		return err
 	}
-	r, err := maker.Create(ctx)
-	if err != nil {
-		s.note(ctx, conn, err)
-		return err
-	}
-	s.note(ctx, conn, nil)
 	s.app.log.Info("checkpoint", "number", r.Number, "lsn", r.LSN, "rows", r.Rows, "chunks", r.Chunks, "fresh", r.Fresh, "bytes", r.Bytes, "sent", r.Sent)
 	return nil
+}
+
+func (s *schedule) make(ctx context.Context, conn *pgx.Conn) (checkpoint.Result, error) {
+	maker, err := s.app.maker(ctx, conn)
+	if err != nil {
+		return checkpoint.Result{}, err
+	}
+	return maker.Create(ctx)
 }
 
 // note tells status how the last attempt ended; that it cannot be told is no
@@ -152,6 +155,9 @@ func (p since) due(s *schedule) bool {
 	return s.every > 0 && (p.time >= s.every || !p.ever) || s.records > 0 && p.records >= s.records || s.bytes > 0 && p.bytes >= s.bytes
 }
 
+// maxSize leaves room to reckon with.
+const maxSize = 1 << 60
+
 // parseSize reads a number of bytes, which may end in K, M, G or T (of 1024).
 func parseSize(key, text string) (int64, error) {
 	digits, unit := text, 0
@@ -164,7 +170,7 @@ func parseSize(key, text string) (int64, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > 1<<50>>(10*unit)<<10 {
+	if err != nil || n < 0 || n > maxSize>>(10*unit) {
 		return 0, usageError{fmt.Errorf("%s is %q: want a number of bytes, like 500000, 64M or 10G", key, text)}
 	}
 	return n << (10 * unit), nil

@@ -38,11 +38,9 @@ type failedAttempt struct {
 
 func readCheckpoints(ctx context.Context, conn *pgx.Conn) (checkpointStatus, error) {
 	var s checkpointStatus
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted
-		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-		AND classid = 1885823602 AND objid = 2 AND objsubid = 2)`).Scan(&s.Making)
-	if err != nil {
-		return s, fmt.Errorf("look for a checkpoint under way: %w", err)
+	var err error
+	if s.Making, err = atWork(ctx, conn, checkpointLock); err != nil {
+		return s, err
 	}
 	var row checkpointRow
 	var digest, lsn string
