@@ -33,7 +33,8 @@ rm -rf "$1"
 
 // Reaper is a small process that outlives this one: it holds the reading end
 // of a pipe that closes when this process ends, however it ends. Then it ends
-// the processes in its group and runs a script.
+// the processes in its group and runs a script. A signal to end, as a service
+// manager sends to all processes of a service, does not end it before that.
 type Reaper struct {
 	cmd  *exec.Cmd
 	hold io.Closer
@@ -41,7 +42,7 @@ type Reaper struct {
 
 // StartReaper starts a process that will run the shell script.
 func StartReaper(script string, args ...string) (*Reaper, error) {
-	const wait = "cat >/dev/null\ntrap '' TERM\nkill -TERM 0\n"
+	const wait = "trap '' HUP INT TERM\ncat >/dev/null\nkill -TERM 0\n"
 	cmd := exec.Command("/bin/sh", append([]string{"-c", wait + script, "pgbridge-reaper"}, args...)...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
