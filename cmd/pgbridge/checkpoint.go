@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
@@ -131,15 +128,7 @@ func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, erro
 	if err != nil {
 		return nil, err
 	}
-	server, err := sql.LoadServer(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	dump, err := sql.FindDump(ctx, server.Major())
-	if err != nil {
-		return nil, usageError{err}
-	}
-	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	dump, replication, err := a.source(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -149,47 +138,24 @@ func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, erro
 	}, nil
 }
 
+// source is what it takes to read a whole database, besides ordinary connections.
+func (a *app) source(ctx context.Context, q sql.Querier) (sql.Dump, *pgconn.Config, error) {
+	server, err := sql.LoadServer(ctx, q)
+	if err != nil {
+		return sql.Dump{}, nil, err
+	}
+	dump, err := sql.FindDump(ctx, server.Major())
+	if err != nil {
+		return sql.Dump{}, nil, usageError{err}
+	}
+	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	return dump, replication, err
+}
+
 // checkpointLimits checks how checkpoints are to be made.
 func (a *app) checkpointLimits() (rate int64, err error) {
 	if a.CheckpointJobs < 1 {
 		return 0, usageError{fmt.Errorf("checkpoint-jobs is %d: want 1 or more", a.CheckpointJobs)}
 	}
 	return parseSize("checkpoint-rate", a.CheckpointRate)
-}
-
-// copyMeter shows how far a checkpoint is, as meter does for restore.
-type copyMeter struct {
-	bar   *progressbar.ProgressBar
-	lines *json.Encoder
-	last  time.Time
-}
-
-func newCopyMeter(a *app) *copyMeter {
-	m := &copyMeter{}
-	switch {
-	case a.JSON:
-		m.lines = json.NewEncoder(os.Stderr)
-	case term.IsTerminal(int(os.Stderr.Fd())):
-		m.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetDescription("reading tables"), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
-			progressbar.OptionClearOnFinish())
-	}
-	return m
-}
-
-func (m *copyMeter) report(p checkpoint.Progress) {
-	if m.bar != nil {
-		m.bar.ChangeMax64(p.Total)
-		_ = m.bar.Set64(p.Done) // a bar that cannot be drawn is no reason to stop
-	}
-	if m.lines != nil && time.Since(m.last) >= meterInterval {
-		m.last = time.Now()
-		_ = m.lines.Encode(map[string]any{"progress": p.Done, "total": p.Total, "rows": p.Rows, "fresh": p.Fresh})
-	}
-}
-
-func (m *copyMeter) end() {
-	if m.bar != nil {
-		_ = m.bar.Finish()
-	}
 }

@@ -85,15 +85,7 @@ func (a *app) found(ctx context.Context, name string, only []string, scope sql.S
 	if err := a.refuseFatal(ctx, conn, sql.RoleWriter, names(tables)); err != nil {
 		return err
 	}
-	server, err := sql.LoadServer(ctx, conn)
-	if err != nil {
-		return err
-	}
-	dump, err := sql.FindDump(ctx, server.Major())
-	if err != nil {
-		return usageError{err}
-	}
-	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	dump, replication, err := a.source(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -13,96 +13,99 @@ import (
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
 
-// meter shows progress on standard error: a bar on a terminal, JSON lines with
-// --json, nothing elsewhere.
-type meter struct {
+// gauge shows on standard error how far something is: a bar on a terminal, JSON
+// lines with --json, nothing elsewhere.
+type gauge struct {
 	bar   *progressbar.ProgressBar
 	lines *json.Encoder
-	from  uint64
-	total uint64
-	last  time.Time
+	last  time.Time // that a line was written
 }
 
-// meterInterval is the least time between two JSON lines.
-const meterInterval = time.Second
+// lineInterval is the least time between two JSON lines.
+const lineInterval = time.Second
 
-func newMeter(a *app, name string, from, to uint64) *meter {
-	m := &meter{from: from, total: to - from}
+// newGauge shows what is being done; look is how the bar counts.
+func newGauge(a *app, what string, look ...progressbar.Option) *gauge {
+	g := &gauge{}
 	switch {
 	case a.JSON:
-		m.lines = json.NewEncoder(os.Stderr)
+		g.lines = json.NewEncoder(os.Stderr)
 	case term.IsTerminal(int(os.Stderr.Fd())):
-		m.bar = progressbar.NewOptions64(int64(m.total), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("restoring "+name), progressbar.OptionSetItsString("records"), progressbar.OptionShowIts(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+		g.bar = progressbar.NewOptions64(-1, append(look, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription(what),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())...)
 	}
-	return m
+	return g
+}
+
+// show moves the bar; a line is written if it is time for one.
+func (g *gauge) show(done, total int64, line map[string]any) {
+	if g.bar != nil {
+		g.bar.ChangeMax64(total)
+		_ = g.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+	}
+	if g.lines != nil && time.Since(g.last) >= lineInterval {
+		g.last = time.Now()
+		_ = g.lines.Encode(line)
+	}
+}
+
+func (g *gauge) end() {
+	if g.bar != nil {
+		_ = g.bar.Finish()
+	}
+}
+
+// meter shows how the records of a chain are replayed.
+type meter struct {
+	*gauge
+	from, total uint64
+}
+
+func newMeter(a *app, name string, from, to uint64) *meter {
+	return &meter{newGauge(a, "restoring "+name, progressbar.OptionShowCount(), progressbar.OptionSetItsString("records"), progressbar.OptionShowIts()), from, to - from}
 }
 
 func (m *meter) report(r applier.Report) {
 	done := min(r.Seq-m.from, m.total)
-	if m.bar != nil {
-		_ = m.bar.Set64(int64(done)) // a bar that cannot be drawn is no reason to stop
-	}
-	if m.lines != nil && time.Since(m.last) >= meterInterval {
-		m.last = time.Now()
-		_ = m.lines.Encode(map[string]any{"progress": done, "total": m.total, "seq": r.Seq, "bytes": r.Bytes, "at": r.Clock.Time()})
-	}
+	m.show(int64(done), int64(m.total), map[string]any{"progress": done, "total": m.total, "seq": r.Seq, "bytes": r.Bytes, "at": r.Clock.Time()})
 }
 
-func (m *meter) end() {
-	if m.bar != nil {
-		_ = m.bar.Finish()
-	}
+// copyMeter shows how a checkpoint is made.
+type copyMeter struct{ *gauge }
+
+func newCopyMeter(a *app) copyMeter {
+	return copyMeter{newGauge(a, "reading tables", progressbar.OptionShowBytes(true))}
 }
 
-// loadMeter shows how a checkpoint is loaded, on standard error: a bar on a
-// terminal, JSON lines with --json, a line now and then elsewhere.
+func (m copyMeter) report(p checkpoint.Progress) {
+	m.show(p.Done, p.Total, map[string]any{"progress": p.Done, "total": p.Total, "rows": p.Rows, "fresh": p.Fresh})
+}
+
+// loadMeter shows how a checkpoint is loaded, with a line of the log now and then
+// where gauge shows nothing.
 type loadMeter struct {
-	*app
-	name string
-	bar  *progressbar.ProgressBar
-	last time.Time
+	*gauge
+	app    *app
+	name   string
+	logged time.Time
 }
 
 // logInterval is the least time between two lines of the log.
 const logInterval = 10 * time.Second
 
 func newLoadMeter(a *app, name string) *loadMeter {
-	return &loadMeter{app: a, name: name, last: time.Now()}
+	return &loadMeter{newGauge(a, "loading "+name, progressbar.OptionShowBytes(true), progressbar.OptionShowCount()), a, name, time.Now()}
 }
 
 func (m *loadMeter) report(r checkpoint.LoadReport) {
-	made := r.Done == r.Total
-	switch {
-	case m.JSON:
-		if time.Since(m.last) >= meterInterval {
-			m.last = time.Now()
-			_ = json.NewEncoder(os.Stderr).Encode(map[string]any{"loaded": r.Done, "total": r.Total, "rows": r.Rows, "steps": r.Steps, "all_steps": r.AllSteps})
-		}
-	case term.IsTerminal(int(os.Stderr.Fd())):
-		m.draw(r, made)
-	case time.Since(m.last) >= logInterval:
-		m.last = time.Now()
-		m.log.Info("loading", "done", byteText(r.Done), "of", byteText(r.Total), "rows", r.Rows, "steps", r.Steps, "of_steps", r.AllSteps)
-	}
-}
-
-func (m *loadMeter) draw(r checkpoint.LoadReport, made bool) {
-	if m.bar == nil {
-		m.bar = progressbar.NewOptions64(r.Total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
-		m.bar.Describe("loading " + m.name)
-	}
-	if made && r.AllSteps > 0 {
+	if r.Done == r.Total && r.AllSteps > 0 && m.bar != nil {
 		m.bar.Describe(fmt.Sprintf("loading %s: %d of %d indexes, constraints and others", m.name, r.Steps, r.AllSteps))
 		return
 	}
-	_ = m.bar.Set64(min(r.Done, r.Total-1)) // a bar that cannot be drawn is no reason to stop
-}
-
-func (m *loadMeter) end() {
-	if m.bar != nil {
-		_ = m.bar.Finish()
+	// A bar that is full would be taken away, and the steps are to come.
+	m.show(min(r.Done, r.Total-1), r.Total, map[string]any{"loaded": r.Done, "total": r.Total, "rows": r.Rows, "steps": r.Steps, "all_steps": r.AllSteps})
+	if m.bar == nil && m.lines == nil && time.Since(m.logged) >= logInterval {
+		m.logged = time.Now()
+		m.app.log.Info("loading", "done", byteText(r.Done), "of", byteText(r.Total), "rows", r.Rows, "steps", r.Steps, "of_steps", r.AllSteps)
 	}
 }
