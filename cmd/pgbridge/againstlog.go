@@ -11,7 +11,6 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
-	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/audit"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/slot"
@@ -46,7 +45,7 @@ func (c *againstLog) run(ctx context.Context, most int) (*audit.Comparison, erro
 	}
 	compare := &audit.Compare{
 		Tx: tx, Held: held, Base: base, Genesis: &c.genesis, Chain: chain, Most: most, Log: c.app.log,
-		Library: &checkpoint.Library{Archive: c.reader, DB: c.record.DB(), Writer: c.genesis.Owner},
+		Library: c.library(),
 	}
 	result, err := compare.Run(ctx)
 	if err == nil && result.Reached < c.needed {
@@ -121,7 +120,7 @@ func (c *againstLog) published(ctx context.Context, lsn action.LSN) error {
 				return err
 			}
 			c.needed = chain.Seq
-			head, err := applier.Head(ctx, c.reader, c.record.DB(), c.genesis.Owner, chain.Epoch, c.record.Header.Seq)
+			head, err := applier.Head(ctx, c.archive, c.record.DB(), c.genesis.Owner, chain.Epoch, c.record.Header.Seq)
 			if err != nil || head >= chain.Seq {
 				return err
 			}
@@ -167,26 +166,4 @@ func (c *againstLog) after(ctx context.Context, base *checkpoint.Checkpoint) (au
 		t.record = record
 		return t.chain(ctx)
 	}, nil
-}
-
-// recordAt fetches a record of the chain by its number and digest.
-func (c *againstLog) recordAt(ctx context.Context, head checkpoint.Head) (archive.Record, error) {
-	if head.Digest == c.record.Digest {
-		return c.record, nil
-	}
-	refs, err := c.reader.Find(ctx, archive.Query{DB: c.record.DB(), Writer: head.Writer, Epoch: head.Epoch, First: head.Seq, Last: head.Seq})
-	if err != nil {
-		return archive.Record{}, err
-	}
-	failed := archive.ErrNotFound
-	for _, ref := range refs {
-		record, err := c.reader.Fetch(ctx, ref)
-		if err == nil && record.Digest == head.Digest {
-			return record, nil
-		}
-		if err != nil {
-			failed = err
-		}
-	}
-	return archive.Record{}, fmt.Errorf("record %d of epoch %d: %w", head.Seq, head.Epoch, failed)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
 
@@ -75,19 +74,14 @@ type listedCheckpoint struct {
 }
 
 func (a *app) listCheckpoints(ctx context.Context, db action.Digest) error {
-	reader, err := a.reader()
+	t, err := a.told(ctx, db)
 	if err != nil {
 		return err
 	}
-	_, genesis, err := applier.FetchGenesis(ctx, reader, db)
+	finder, err := t.checkpoints(ctx)
 	if err != nil {
 		return err
 	}
-	head, err := applier.Head(ctx, reader, db, genesis.Owner, 1, 1)
-	if err != nil {
-		return err
-	}
-	finder := &checkpoint.Finder{Archive: reader, DB: db, Owner: genesis.Owner, Epoch: 1, Head: head, Log: a.log}
 	numbers, err := finder.Numbers(ctx)
 	if err != nil {
 		return err

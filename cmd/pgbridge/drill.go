@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
 
@@ -159,22 +158,28 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		return err
 	}
 	d.report.Name = plan.genesis.Name
+	if d.replay {
+		if plan.base, err = earlier(ctx, plan); err != nil {
+			return err
+		}
+	}
 	theatre, err := d.open(ctx, plan)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, theatre.server.Destroy(context.WithoutCancel(ctx))) }()
 	began := time.Now()
-	real, err := d.restoring(theatre.url)
+	rehearsal, err := d.restoring(theatre.url)
 	if err != nil {
 		return err
 	}
-	if real.from, err = d.from(ctx, plan); err != nil {
-		return err
+	rehearsal.from = genesisOnly
+	if plan.base != nil {
+		rehearsal.from = plan.base.Number
 	}
-	err = real.run(ctx)
+	err = rehearsal.run(ctx)
 	d.report.Seconds.Restore = time.Since(began).Seconds()
-	d.result(real)
+	d.result(rehearsal)
 	if err != nil {
 		return err
 	}
@@ -192,29 +197,17 @@ func (d *drill) restoring(url string) (*restoring, error) {
 	return r, nil
 }
 
-// from is where the restore begins: where plan does or, for a replay, with the
-// newest checkpoint before that.
-func (d *drill) from(ctx context.Context, plan *restoring) (uint64, error) {
-	switch {
-	case plan.base == nil:
-		return genesisOnly, nil
-	case !d.replay:
-		return plan.base.Number, nil
+// earlier is the newest checkpoint before that of the plan; nil where there is none.
+func earlier(ctx context.Context, plan *restoring) (*checkpoint.Checkpoint, error) {
+	if plan.base == nil {
+		return nil, nil
 	}
-	earlier, err := plan.finder.Newest(ctx, 0, func(ctx context.Context, c *checkpoint.Checkpoint) error {
+	return plan.finder.Newest(ctx, 0, func(ctx context.Context, c *checkpoint.Checkpoint) error {
 		if c.Number >= plan.base.Number {
 			return checkpoint.ErrUnfit
 		}
-		missing, err := plan.library.Missing(ctx, c.Chunks())
-		if err == nil && len(missing) > 0 {
-			err = fmt.Errorf("%d of its chunks are missing", len(missing))
-		}
-		return err
+		return plan.whole(ctx, c)
 	})
-	if err != nil || earlier == nil {
-		return genesisOnly, err
-	}
-	return earlier.Number, nil
 }
 
 func (d *drill) result(r *restoring) {
@@ -223,7 +216,7 @@ func (d *drill) result(r *restoring) {
 	for _, f := range r.findings {
 		d.report.Warnings = append(d.report.Warnings, f.String())
 	}
-	for _, view := range append([]action.Name{}, r.result.Views...) {
+	for _, view := range r.result.Views {
 		d.report.Warnings = append(d.report.Warnings, "materialized view "+view.String()+" could not be filled")
 	}
 }

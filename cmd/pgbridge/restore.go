@@ -164,7 +164,8 @@ func parseDBID(id string) (action.Digest, error) {
 
 // run restores, or says what it would do.
 func (r *restoring) run(ctx context.Context) (err error) {
-	if r.archive, err = r.reader(); err != nil {
+	reader, err := r.reader()
+	if err != nil {
 		return err
 	}
 	if !r.dryRun || r.DatabaseURL != "" {
@@ -180,7 +181,7 @@ func (r *restoring) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := r.choose(ctx); err != nil {
+	if err := r.choose(ctx, reader); err != nil {
 		return err
 	}
 	if r.dryRun {

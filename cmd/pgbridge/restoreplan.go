@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -22,18 +22,15 @@ const (
 
 // choose finds out what there is, and decides what to do with it. Nothing is
 // written. What stands in the way is an error, but of a dry run.
-func (r *restoring) choose(ctx context.Context) error {
+func (r *restoring) choose(ctx context.Context, reader *archive.Multi) error {
 	var err error
-	if r.record, r.genesis, err = applier.FetchGenesis(ctx, r.archive, r.db); err != nil {
+	if r.told, err = r.toldBy(ctx, reader, r.db); err != nil {
 		return err
 	}
-	h := &r.record.Header
-	head, err := applier.Head(ctx, r.archive, r.db, r.genesis.Owner, h.Epoch, h.Seq)
-	if err != nil {
+	if r.finder, err = r.checkpoints(ctx); err != nil {
 		return err
 	}
-	r.finder = &checkpoint.Finder{Archive: r.archive, DB: r.db, Owner: r.genesis.Owner, Epoch: h.Epoch, Head: max(head, h.Seq), Log: r.log}
-	r.library = &checkpoint.Library{Archive: r.archive, DB: r.db, Writer: r.genesis.Owner}
+	r.chunks = r.library()
 	var latest action.LSN
 	if r.stop, latest, err = r.until.resolve(ctx, r); err != nil {
 		return err
@@ -115,11 +112,7 @@ func (r *restoring) chooseBase(ctx context.Context, latest action.LSN) error {
 		if !r.reaches(c, latest) {
 			return checkpoint.ErrUnfit
 		}
-		missing, err := r.library.Missing(ctx, c.Chunks())
-		if err == nil && len(missing) > 0 {
-			err = fmt.Errorf("%d of %d chunks are missing, the first is %d (asked: %s)", len(missing), len(c.Chunks()), missing[0].Seq, r.archive.Name())
-		}
-		return err
+		return r.whole(ctx, c)
 	}
 	if r.from != newest {
 		c, err := r.confirmed(ctx, r.from)
@@ -140,6 +133,15 @@ func (r *restoring) chooseBase(ctx context.Context, latest action.LSN) error {
 		r.log.Info("no checkpoint can be used: everything is replayed from the genesis")
 	}
 	return nil
+}
+
+// whole returns an error if there are chunks of c that no archive lists.
+func (r *restoring) whole(ctx context.Context, c *checkpoint.Checkpoint) error {
+	missing, err := r.chunks.Missing(ctx, c.Chunks())
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("%d of %d chunks are missing, the first is %d (asked: %s)", len(missing), len(c.Chunks()), missing[0].Seq, r.archive.Name())
+	}
+	return err
 }
 
 // reaches tells whether a restore that begins with c, or passes it, can end where
@@ -191,21 +193,26 @@ func (r *restoring) checkTables() error {
 	return nil
 }
 
+// source is what the server must have.
+func (r *restoring) source() (source sql.Source, err error) {
+	if r.base == nil {
+		source.Server = r.genesis.Server
+		source.Extensions, source.Roles, err = sql.Needs(r.genesis.PreData, r.genesis.PostData)
+		return source, err
+	}
+	source.Server, source.Roles = r.base.Server, r.base.Roles
+	for _, e := range r.base.Extensions {
+		source.Extensions = append(source.Extensions, e.Name)
+	}
+	return source, nil
+}
+
 // checkTarget looks whether the server can take the database in.
 func (r *restoring) checkTarget(ctx context.Context) error {
 	if r.conn == nil || r.begun {
 		return nil
 	}
-	source := sql.Source{Server: r.genesis.Server}
-	var err error
-	if r.base == nil {
-		source.Extensions, source.Roles, err = sql.Needs(r.genesis.PreData, r.genesis.PostData)
-	} else {
-		source.Server, source.Roles = r.base.Server, r.base.Roles
-		for _, e := range r.base.Extensions {
-			source.Extensions = append(source.Extensions, e.Name)
-		}
-	}
+	source, err := r.source()
 	if err != nil {
 		return err
 	}

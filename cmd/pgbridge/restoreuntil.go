@@ -11,7 +11,6 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
-	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -75,9 +74,12 @@ func (u *untilText) resolve(ctx context.Context, r *restoring) (until applier.Un
 		if u.place.Writer == (action.Writer{}) {
 			u.place.Writer = r.genesis.Owner
 		}
-		record, err := r.recordAt(ctx, u.place)
+		record, err := r.recordAt(ctx, checkpoint.Head{Writer: u.place.Writer, Epoch: u.place.Epoch, Seq: u.place.Seq})
+		if err != nil {
+			return until, 0, fmt.Errorf("--until %s: %w", u.text, err)
+		}
 		// What is in a checkpoint at this position, or before it, is before the record.
-		return applier.Until{Place: u.place}, record.Header.From, err
+		return applier.Until{Place: u.place}, record.Header.From, nil
 	}
 	return applier.Until{Time: u.time}, 0, nil
 }
@@ -92,23 +94,6 @@ func (r *restoring) confirmed(ctx context.Context, n uint64) (*checkpoint.Checkp
 		return nil, personError{fmt.Errorf("it cannot be used: %w", err)}
 	}
 	return &c, nil
-}
-
-// recordAt fetches the record of a place.
-func (r *restoring) recordAt(ctx context.Context, p applier.Place) (archive.Record, error) {
-	refs, err := r.archive.Find(ctx, archive.Query{DB: r.db, Writer: p.Writer, Epoch: p.Epoch, First: p.Seq, Last: p.Seq})
-	if err != nil {
-		return archive.Record{}, err
-	}
-	failed := archive.ErrNotFound
-	for _, ref := range refs {
-		record, err := r.archive.Fetch(ctx, ref)
-		if err == nil {
-			return record, nil
-		}
-		failed = err
-	}
-	return archive.Record{}, fmt.Errorf("--until %s: %w", r.until.text, failed)
 }
 
 // passed tells whether a database is beyond a moment already.

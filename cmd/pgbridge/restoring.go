@@ -12,7 +12,6 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
-	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -31,11 +30,9 @@ type restoring struct {
 	conn    *pgx.Conn // nil in a dry run without a database
 
 	// What choose found out:
-	archive  *archive.Multi
-	record   archive.Record // of the genesis
-	genesis  sql.Genesis
+	*told
 	finder   *checkpoint.Finder
-	library  *checkpoint.Library
+	chunks   *checkpoint.Library
 	stop     applier.Until
 	begun    bool                   // by an earlier run
 	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
@@ -116,7 +113,7 @@ func (r *restoring) loadCheckpoint(ctx context.Context) error {
 
 func (r *restoring) loader() *checkpoint.Loader {
 	return &checkpoint.Loader{
-		Connect: r.connect, Library: r.library, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
+		Connect: r.connect, Library: r.chunks, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
 	}
 }
 
