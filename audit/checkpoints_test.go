@@ -185,8 +185,8 @@ func TestVerifyCheckpoints(t *testing.T) {
 			if r.Checkpoints != test.checkpoints {
 				t.Errorf("got %d checkpoints, want %d", r.Checkpoints, test.checkpoints)
 			}
-			if r.Complete.Seq != b.header.Seq {
-				t.Errorf("the chain is complete up to %d, want %d", r.Complete.Seq, b.header.Seq)
+			if r.Complete.Seq != b.header.Seq || r.Strangers > 0 {
+				t.Errorf("the chain is complete up to %d, with %d strangers, want %d, and none", r.Complete.Seq, r.Strangers, b.header.Seq)
 			}
 		})
 	}

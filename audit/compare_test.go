@@ -128,7 +128,8 @@ func TestCompareFromCheckpoint(t *testing.T) {
 		most   int
 		found  int64 // if it is not the number of differences
 		want   []string
-		rows   int64 // 0: not looked at
+		partly []string // tables whose columns were changed
+		rows   int64    // 0: not looked at
 		fails  string
 	}{
 		{name: "at rest", script: posts("1", "one", "2", "two") + partitioned, rows: 6},
@@ -162,7 +163,16 @@ func TestCompareFromCheckpoint(t *testing.T) {
 		{
 			name: "other columns, and another row", script: posts("1", "any", "3", "three") + partitioned + "ALTER TABLE post ADD n int DEFAULT 7",
 			after: []line{statement("ALTER TABLE post ADD n int DEFAULT 7"), row(action.Insert, nil, []string{"id", "title", "n"}, "3", "three", "8")},
-			want:  []string{"differs public.post id=3 n=8>7", "missing public.post id=2"},
+			want:  []string{"differs public.post id=3 n=8>7", "missing public.post id=2"}, partly: []string{"public.post"},
+		},
+		{
+			name: "a column less, as the log says", script: posts("1", "one", "2", "two") + partitioned + "ALTER TABLE post DROP title",
+			after: []line{statement("ALTER TABLE post DROP title")}, partly: []string{"public.post"}, rows: 6,
+		},
+		{
+			name: "a table made since, with a key", script: posts("1", "one", "2", "two") + partitioned + "CREATE TABLE young (id int PRIMARY KEY, v text); INSERT INTO young VALUES (1, 'b'); ALTER TABLE young REPLICA IDENTITY FULL",
+			after: []line{statement("CREATE TABLE young (id int PRIMARY KEY, v text)"), rowOf(action.Name{Schema: "public", Name: "young"}, action.Insert, nil, []string{"id", "v"}, "1", "a")},
+			want:  []string{"differs public.young id=1 v=a>b"}, rows: 7,
 		},
 		{
 			name: "other columns, of its children too", script: posts("1", "one", "2", "two") + partitioned + "CREATE TABLE child () INHERITS (post)",
@@ -196,6 +206,9 @@ func TestCompareFromCheckpoint(t *testing.T) {
 			}
 			if got := listed(c); !slices.Equal(got, test.want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+			if !slices.Equal(c.Partly, test.partly) {
+				t.Errorf("compared in part: got %q, want %q", c.Partly, test.partly)
 			}
 			if want := max(test.found, int64(len(test.want))); c.Found != want || test.rows > 0 && c.Rows != test.rows || c.Checkpoint != 5 {
 				t.Errorf("got %d differences, %d rows, from checkpoint %d, want %d, %d, 5", c.Found, c.Rows, c.Checkpoint, want, test.rows)
