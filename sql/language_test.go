@@ -25,6 +25,9 @@ func germanDatabase(t *testing.T) *pgtest.DB {
 func TestAServerThatSpeaksAnotherLanguage(t *testing.T) {
 	db := germanDatabase(t)
 	admin, w := watchedIn(t, db, ScopeAll)
+	if pinned := queryText(t, admin, "SELECT array_to_string(proconfig, ' ') FROM pg_proc WHERE oid = 'pgbridge.schema_changed'::regproc"); !strings.Contains(pinned, "lc_messages=C") {
+		t.Errorf("what reads the frames runs with %s, want its language among them", pinned)
+	}
 	for _, tt := range []struct {
 		name, send string
 		want       []string
