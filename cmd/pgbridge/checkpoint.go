@@ -56,8 +56,8 @@ chunks), sent (bytes of the fresh ones), seconds.`,
 			return a.createCheckpoint(cmd.Context())
 		},
 	}
-	cmd.Flags().IntVar(&jobs, "jobs", 0, "sessions that read at once; default: checkpoint-jobs")
-	cmd.Flags().StringVar(&rate, "rate", "", "the most bytes of rows to read in a second (20M, say); default: checkpoint-rate")
+	cmd.Flags().IntVar(&jobs, "jobs", 0, "read with this `number` of sessions at once; default: checkpoint-jobs")
+	cmd.Flags().StringVar(&rate, "rate", "", "the most `bytes` of rows to read in a second, 20M say; default: checkpoint-rate")
 	return cmd
 }
 

@@ -32,6 +32,7 @@ type config struct {
 	CheckpointRate string `mapstructure:"checkpoint-rate"`
 }
 
+// configFlags are the flags of every command.
 func configFlags(flags *pflag.FlagSet) {
 	flags.String("config", "", "YAML `file` with any of these settings (PGBRIDGE_CONFIG)")
 	flags.String("database-url", "", "the Postgres database, postgres://user@host/name (PGBRIDGE_DATABASE_URL)")
@@ -40,11 +41,24 @@ func configFlags(flags *pflag.FlagSet) {
 	flags.StringSlice("archive", nil, "archive `URL`, may be repeated: http(s)://HOST a node, dir:///PATH a folder, bundlr+https://, turbo+https://, gateway+https:// (PGBRIDGE_ARCHIVE, comma separated)")
 	flags.Bool("json", false, "print results as JSON lines")
 	flags.String("log-level", "info", "debug, info, warn or error (PGBRIDGE_LOG_LEVEL)")
-	flags.Duration("checkpoint-every", 0, "run makes a checkpoint when so much `time` has passed since the last, 24h say; 0: never")
-	flags.Uint64("checkpoint-records", 0, "run makes a checkpoint after this `number` of records; 0: never")
-	flags.String("checkpoint-bytes", "0", "run makes a checkpoint after so many `bytes` of WAL, 10G say; 0: never")
-	flags.Int("checkpoint-jobs", 1, "sessions that read a checkpoint at once; more than one are faster and take the server's cache")
+}
+
+// checkpointFlags are those of run. Other commands have them from the environment
+// and the file.
+func checkpointFlags(flags *pflag.FlagSet) {
+	flags.Duration("checkpoint-every", 0, "make a checkpoint when so much `time` has passed since the last, 24h say; 0: never")
+	flags.Uint64("checkpoint-records", 0, "make a checkpoint after this `number` of records; 0: never")
+	flags.String("checkpoint-bytes", "0", "make a checkpoint after so many `bytes` of WAL, 10G say; 0: never")
+	flags.Int("checkpoint-jobs", 1, "read a checkpoint with this `number` of sessions at once; more than one are faster and take the server's cache")
 	flags.String("checkpoint-rate", "0", "the most `bytes` of rows that a checkpoint reads in a second, 20M say; 0: no limit")
+}
+
+// settings are all flags that may be in the file.
+func settings() *pflag.FlagSet {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	configFlags(all)
+	checkpointFlags(all)
+	return all
 }
 
 // loadConfig reads the three sources. A key that is not known is an error: a
@@ -54,10 +68,11 @@ func loadConfig(flags *pflag.FlagSet) (config, error) {
 	v.SetEnvPrefix("PGBRIDGE")
 	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
 	v.AutomaticEnv()
-	known := pflag.NewFlagSet("", pflag.ContinueOnError)
-	configFlags(known)
-	known.VisitAll(func(f *pflag.Flag) {
-		_ = v.BindPFlag(f.Name, flags.Lookup(f.Name)) // errs only for a nil flag: all are on the root
+	settings().VisitAll(func(f *pflag.Flag) {
+		if given := flags.Lookup(f.Name); given != nil {
+			f = given
+		}
+		_ = v.BindPFlag(f.Name, f) // errs only for a nil flag
 	})
 	if file := v.GetString("config"); file != "" {
 		if err := readConfigFile(v, file); err != nil {
@@ -81,11 +96,10 @@ func readConfigFile(v *viper.Viper, file string) error {
 	if err := only.ReadConfig(strings.NewReader(string(text))); err != nil {
 		return fmt.Errorf("configuration file %s: %w", file, err)
 	}
-	known := pflag.NewFlagSet("", pflag.ContinueOnError)
-	configFlags(known)
+	known := settings()
 	for _, key := range only.AllKeys() {
 		if known.Lookup(key) == nil {
-			return fmt.Errorf("configuration file %s: key %q is not known: the keys are the flags without their dashes (pgbridge --help)", file, key)
+			return fmt.Errorf("configuration file %s: key %q is not known: the keys are the flags without their dashes (pgbridge run --help)", file, key)
 		}
 	}
 	v.SetConfigType("yaml")

@@ -40,7 +40,7 @@ func TestSampleConfiguration(t *testing.T) {
 	if err := yaml.Unmarshal(text, &keys); err != nil {
 		t.Fatal(err)
 	}
-	flags.VisitAll(func(f *pflag.Flag) {
+	settings().VisitAll(func(f *pflag.Flag) {
 		if _, ok := keys[f.Name]; !ok && f.Name != "config" {
 			t.Errorf("%s has no key %s", file, f.Name)
 		}

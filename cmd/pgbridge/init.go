@@ -23,6 +23,9 @@ func newInit() *cobra.Command {
 slot, and puts the genesis and all rows that exist into the outbox, from where
 pgbridge run publishes them. Init --join makes an empty database a follower.
 
+As a superuser init --name also makes event triggers: with them changes of the
+schema are published too. pgbridge check says when they are not there.
+
 Both may be repeated: what is done is not done again, and what was interrupted
 is undone and begun anew.`,
 		Args: noArgs,
@@ -47,7 +50,7 @@ is undone and begun anew.`,
 	cmd.Flags().StringVar(&name, "name", "", "found a database of this `name`")
 	cmd.Flags().StringVar(&join, "join", "", "follow the database with this `id`")
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
-	cmd.Flags().StringVar(&scope, "tables", "", "publish `all` tables, also those made later, or only those listed now (default all, with --table listed)")
+	cmd.Flags().StringVar(&scope, "tables", "", "`which` tables: all, also those made later; or listed, those of --table or that are there now (default: all, with --table listed)")
 	return cmd
 }
 

@@ -92,7 +92,7 @@ type restoreOptions struct {
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.id, "db-id", "", "the database's `id`, as pgbridge init printed it")
-	flags.IntVar(&o.jobs, "jobs", defaultJobs(), "how many sessions load and make indexes at once, a `number`")
+	flags.IntVar(&o.jobs, "jobs", defaultJobs(), "load rows and make indexes with this `number` of sessions at once")
 	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, or EPOCH:RECORD[:TRANSACTION]")
 	flags.StringSliceVar(&o.tables, "table", nil, "only the rows of this `schema.table`, may be repeated")
 	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")

@@ -14,14 +14,18 @@ import (
 )
 
 func newRun() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "The service: publish what this database writes, or follow",
 		Long: `Run publishes (after init) or follows (after init --join) until it is stopped.
 
 It makes nothing: no slot, no table, no key. Whatever breaks ends it, and
 starting it again is the recovery. Exit code 1: start it again. 2: the
-configuration is wrong. 3: a person must decide.`,
+configuration is wrong. 3: a person must decide.
+
+With --checkpoint-every, --checkpoint-records or --checkpoint-bytes it makes
+checkpoints beside its work, as pgbridge checkpoint create does: when one of them
+says so, and something has changed. One that fails is a warning, and in the status.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
@@ -31,6 +35,8 @@ configuration is wrong. 3: a person must decide.`,
 			return untilStopped(cmd.Context(), a.run(cmd.Context()))
 		},
 	}
+	checkpointFlags(cmd.Flags())
+	return cmd
 }
 
 func (a *app) run(ctx context.Context) error {
