@@ -38,7 +38,7 @@ func TestDrill(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	source := cluster.Database(t)
-	source.Exec(t, `CREATE ROLE "drill guest"; CREATE TABLE post (id int PRIMARY KEY, title text); CREATE TABLE log (what text); ALTER TABLE log REPLICA IDENTITY FULL;
+	source.Exec(t, `CREATE ROLE "drill guest"; CREATE ROLE "late guest"; CREATE TABLE post (id int PRIMARY KEY, title text); CREATE TABLE log (what text); ALTER TABLE log REPLICA IDENTITY FULL;
 		ALTER TABLE post ENABLE ROW LEVEL SECURITY; CREATE POLICY guests ON post TO "drill guest" USING (id < 10);
 		INSERT INTO post SELECT n, 'post ' || n FROM generate_series(1, 1000) n`)
 	dir := t.TempDir()
@@ -57,6 +57,7 @@ func TestDrill(t *testing.T) {
 		writer.pgbridge(t, "checkpoint", "create")
 		source.Exec(t, `DELETE FROM post WHERE id = (SELECT max(id) FROM post)`)
 		published(t, source)
+		source.Exec(t, `ALTER POLICY guests ON post TO "late guest"`)
 	}
 	if got := readDrilled(t, writer.pgbridge(t, "drill", "--json")); !got.OK || got.Checkpoint != 2 || got.Checked != 0 || got.Rows != 1018 || got.Tables != 2 {
 		t.Errorf("got %+v, want 1,018 rows from checkpoint 2", got)

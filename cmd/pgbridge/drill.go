@@ -54,7 +54,7 @@ rows, bytes (of the database), warnings, seconds (server, restore, count, total)
 		},
 	}
 	cmd.Flags().StringVar(&d.restore.id, "db-id", "", "the database's `id`; default: that of the database at --database-url")
-	cmd.Flags().IntVar(&d.restore.jobs, "jobs", defaultJobs(), "how many sessions load and make indexes at once, a `number`")
+	cmd.Flags().IntVar(&d.restore.jobs, "jobs", defaultJobs(), "load rows and make indexes with this `number` of sessions at once")
 	cmd.Flags().BoolVar(&d.replay, "replay", false, "begin with the checkpoint before the newest, and compare with that")
 	cmd.Flags().StringVar(&d.out, "out", "", "write the result to this `file`, as JSON")
 	return cmd
@@ -158,12 +158,19 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		return err
 	}
 	d.report.Name = plan.genesis.Name
+	needs, err := plan.source()
+	if err != nil {
+		return err
+	}
 	if d.replay {
 		if plan.base, err = earlier(ctx, plan); err != nil {
 			return err
 		}
+		if needs, err = alsoNeeds(plan, needs); err != nil {
+			return err
+		}
 	}
-	theatre, err := d.open(ctx, plan)
+	theatre, err := d.open(ctx, needs)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,17 +22,13 @@ type theatre struct {
 
 // open starts a server, and makes in it what somebody who restores must have
 // ready: the database and the roles that policies name.
-func (d *drill) open(ctx context.Context, plan *restoring) (*theatre, error) {
+func (d *drill) open(ctx context.Context, source sql.Source) (*theatre, error) {
 	began := time.Now()
-	was := plan.genesis.Server
-	if plan.base != nil {
-		was = plan.base.Server
-	}
-	from, err := findServers(ctx, was.Major())
+	from, err := findServers(ctx, source.Server.Major())
 	if err != nil {
 		return nil, usageError{err}
 	}
-	d.log.Info("starting a server", "postgres", was.Major(), "from", from)
+	d.log.Info("starting a server", "for", source.Server.Version, "from", from)
 	from.Password = rand.Text() // it holds the data of a real database
 	v, err := from.Start(ctx, serverSettings)
 	if err != nil {
@@ -39,7 +36,7 @@ func (d *drill) open(ctx context.Context, plan *restoring) (*theatre, error) {
 	}
 	d.log.Info("the server is ready", "postgres", v.Version, "place", v.Place())
 	t := &theatre{server: v, url: v.URL("drill")}
-	if err := d.prepare(ctx, v.URL("postgres"), plan); err != nil {
+	if err := prepare(ctx, v.URL("postgres"), from, source); err != nil {
 		return nil, errors.Join(err, v.Destroy(context.WithoutCancel(ctx)))
 	}
 	d.report.Postgres = v.Version
@@ -47,34 +44,42 @@ func (d *drill) open(ctx context.Context, plan *restoring) (*theatre, error) {
 	return t, nil
 }
 
-func (d *drill) prepare(ctx context.Context, url string, plan *restoring) error {
+// alsoNeeds adds what the plan needs in the beginning: what was dropped since is
+// made and dropped again on the way.
+func alsoNeeds(plan *restoring, now sql.Source) (sql.Source, error) {
+	then, err := plan.source()
+	all := func(a, b []string) []string {
+		union := slices.Concat(a, b)
+		slices.Sort(union)
+		return slices.Compact(union)
+	}
+	now.Extensions, now.Roles = all(now.Extensions, then.Extensions), all(now.Roles, then.Roles)
+	return now, err
+}
+
+func prepare(ctx context.Context, url string, from server.Source, source sql.Source) error {
 	conn, err := sql.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	was, roles := plan.genesis.Server, []string(nil)
-	if plan.base == nil {
-		_, roles, err = sql.Needs(plan.genesis.PreData, plan.genesis.PostData)
-	} else {
-		was, roles = plan.base.Server, plan.base.Roles
-	}
-	if err != nil {
+	if err := makeDatabase(ctx, conn, source.Server); err != nil {
 		return err
 	}
-	if err := d.makeDatabase(ctx, conn, was); err != nil {
-		return err
-	}
-	findings, err := sql.CheckSource(ctx, conn, sql.Source{Server: was, Roles: roles})
+	findings, err := sql.CheckSource(ctx, conn, source)
 	if err != nil {
 		return err
 	}
 	for _, f := range findings {
-		if f.ID != "role-missing" {
-			continue
-		}
-		if _, err := conn.Exec(ctx, f.Fix); err != nil {
-			return fmt.Errorf("make %s: %w", f.Subject, err)
+		switch {
+		case f.ID == "older-server":
+			return usageError{fmt.Errorf("%s is too old for a database of PostgreSQL %d: name another one in %s or %s", from, source.Server.Major(), server.EnvImage, server.EnvBinDir)}
+		case f.ID == "extension-missing" && from.Image != "":
+			return personError{fmt.Errorf("%s has no %s: name one that has it in %s", from, f.Subject, server.EnvImage)}
+		case f.ID == "role-missing":
+			if _, err := conn.Exec(ctx, f.Fix); err != nil {
+				return fmt.Errorf("make %s: %w", f.Subject, err)
+			}
 		}
 	}
 	return nil
@@ -82,7 +87,7 @@ func (d *drill) prepare(ctx context.Context, url string, plan *restoring) error 
 
 // makeDatabase makes it with the encoding and the locale of the source, or with
 // the server's own locale where this machine has not that one.
-func (d *drill) makeDatabase(ctx context.Context, conn *pgx.Conn, was sql.GenesisServer) error {
+func makeDatabase(ctx context.Context, conn *pgx.Conn, was sql.GenesisServer) error {
 	const database = `CREATE DATABASE drill TEMPLATE template0 ENCODING %L`
 	err := execFormatted(ctx, conn, database+` LC_COLLATE %L LC_CTYPE %L`, was.Encoding, was.Collate, was.CType)
 	if err == nil {
