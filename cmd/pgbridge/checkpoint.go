@@ -39,8 +39,8 @@ running when it begins. While it reads it holds what pg_dump does: a snapshot, a
 locks that keep tables from being altered, truncated and dropped.
 
 It prints one line, or with --json one object: number, digest, lsn, at, tables, rows,
-chunks, fresh (chunks that were sent), size (before compression), bytes (of all
-chunks), sent (bytes of the fresh ones), seconds.`,
+chunks, bytes (of all chunks), fresh (chunks that were sent), size (of all before
+compression), sent (bytes of the fresh ones), seconds.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
@@ -61,20 +61,25 @@ chunks), sent (bytes of the fresh ones), seconds.`,
 	return cmd
 }
 
+// checkpointSummary is what create and list say of a checkpoint.
+type checkpointSummary struct {
+	Number uint64        `json:"number"`
+	Digest action.Digest `json:"digest"`
+	LSN    action.LSN    `json:"lsn"`
+	At     time.Time     `json:"at"`
+	Tables int           `json:"tables"`
+	Rows   int64         `json:"rows"`
+	Chunks int           `json:"chunks"`
+	Bytes  int64         `json:"bytes"`
+}
+
 // created is what checkpoint create prints.
 type created struct {
-	Number  uint64        `json:"number"`
-	Digest  action.Digest `json:"digest"`
-	LSN     action.LSN    `json:"lsn"`
-	At      time.Time     `json:"at"`
-	Tables  int           `json:"tables"`
-	Rows    int64         `json:"rows"`
-	Chunks  int           `json:"chunks"`
-	Fresh   int           `json:"fresh"`
-	Size    int64         `json:"size"`
-	Bytes   int64         `json:"bytes"`
-	Sent    int64         `json:"sent"`
-	Seconds float64       `json:"seconds"`
+	checkpointSummary
+	Fresh   int     `json:"fresh"`
+	Size    int64   `json:"size"`
+	Sent    int64   `json:"sent"`
+	Seconds float64 `json:"seconds"`
 }
 
 func (a *app) createCheckpoint(ctx context.Context) error {
@@ -99,8 +104,8 @@ func (a *app) createCheckpoint(ctx context.Context) error {
 		return err
 	}
 	out := created{
-		Number: r.Number, Digest: r.Digest, LSN: r.LSN, At: time.UnixMicro(r.At).UTC(), Tables: r.Tables, Rows: r.Rows,
-		Chunks: r.Chunks, Fresh: r.Fresh, Size: r.Size, Bytes: r.Bytes, Sent: r.Sent, Seconds: time.Since(began).Seconds(),
+		checkpointSummary{r.Number, r.Digest, r.LSN, time.UnixMicro(r.At).UTC(), r.Tables, r.Rows, r.Chunks, r.Bytes},
+		r.Fresh, r.Size, r.Sent, time.Since(began).Seconds(),
 	}
 	return a.print(out, "checkpoint %d (%s) at %s: %s, %s, %s of chunks (%d, of which %d new: %s) in %.1f s\n",
 		out.Number, out.Digest, out.LSN, many(out.Tables, "table"), many(int(out.Rows), "row"), byteText(out.Bytes),

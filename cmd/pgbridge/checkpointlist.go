@@ -24,8 +24,8 @@ func newCheckpointList() *cobra.Command {
 and form, and says whether the chain names it: a restore trusts no other. With --db-id
 it needs no database; without, it lists those of the database that is configured.
 
-With --json it prints a line for each: number, digest, at, lsn, seq (the record of the
-chain after which the rest begins), tables, rows, chunks, bytes, confirmed; and error,
+With --json it prints a line for each: number, digest, lsn, at, tables, rows, chunks,
+bytes, seq (the record of the chain after which the rest begins), confirmed; and error,
 for what is listed as a checkpoint and is none, or is not confirmed.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,37 +40,16 @@ for what is listed as a checkpoint and is none, or is not confirmed.`,
 			return a.listCheckpoints(cmd.Context(), db)
 		},
 	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(cmd.Flags(), &id)
 	return cmd
-}
-
-// chosenDB is the database that id names, or else the configured one.
-func (a *app) chosenDB(ctx context.Context, id string) (action.Digest, error) {
-	if id != "" || a.DatabaseURL == "" {
-		return parseDBID(id)
-	}
-	conn, err := a.database(ctx)
-	if err != nil {
-		return action.Digest{}, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	d, err := loadReady(ctx, conn)
-	return d.ID, err
 }
 
 // listedCheckpoint is a line of the list.
 type listedCheckpoint struct {
-	Number    uint64        `json:"number"`
-	Digest    action.Digest `json:"digest"`
-	At        time.Time     `json:"at"`
-	LSN       action.LSN    `json:"lsn"`
-	Seq       uint64        `json:"seq"`
-	Tables    int           `json:"tables"`
-	Rows      int64         `json:"rows"`
-	Chunks    int           `json:"chunks"`
-	Bytes     int64         `json:"bytes"`
-	Confirmed bool          `json:"confirmed"`
-	Error     string        `json:"error,omitempty"`
+	checkpointSummary
+	Seq       uint64 `json:"seq"`
+	Confirmed bool   `json:"confirmed"`
+	Error     string `json:"error,omitempty"`
 }
 
 func (a *app) listCheckpoints(ctx context.Context, db action.Digest) error {
@@ -107,7 +86,7 @@ func (a *app) listCheckpoints(ctx context.Context, db action.Digest) error {
 }
 
 func listCheckpoint(ctx context.Context, finder *checkpoint.Finder, n uint64) listedCheckpoint {
-	l := listedCheckpoint{Number: n}
+	l := listedCheckpoint{checkpointSummary: checkpointSummary{Number: n}}
 	c, err := finder.Open(ctx, n)
 	if err != nil {
 		l.Error = err.Error()

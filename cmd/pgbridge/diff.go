@@ -61,7 +61,7 @@ statements, rows (table, operation, key, columns with name, had, old, has, new).
 			return a.diff(cmd.Context(), db, from, to, names)
 		},
 	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(cmd.Flags(), &id)
 	cmd.Flags().StringVar(&from, "from", "", "the first `moment`")
 	cmd.Flags().StringVar(&to, "to", "", "the second `moment`; the end of the chain if it is not given")
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "only this `schema.table`, may be repeated")

@@ -61,7 +61,7 @@ operation, key, action, params, columns (name, had, old, has, new), statement.`,
 			return a.history(cmd.Context(), db, table, args[1:])
 		},
 	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(cmd.Flags(), &id)
 	return cmd
 }
 

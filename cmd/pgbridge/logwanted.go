@@ -22,7 +22,7 @@ type asked struct {
 }
 
 func (w *asked) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&w.db, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(flags, &w.db)
 	flags.StringSliceVar(&w.tables, "table", nil, "only changes of this `schema.table`, by calls too, may be repeated")
 	flags.StringSliceVar(&w.actions, "action", nil, "only actions of this `name`, whole (app.create_post, app.posts.update) or its last part (update), may be repeated")
 	flags.StringArrayVar(&w.params, "param", nil, "only actions with this `name=value` among their parameters, or the values that a row is given; if repeated, with all")

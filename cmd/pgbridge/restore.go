@@ -91,7 +91,7 @@ type restoreOptions struct {
 }
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(flags, &o.id)
 	flags.IntVar(&o.jobs, "jobs", defaultJobs(), "load rows and make indexes with this `number` of sessions at once")
 	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, or EPOCH:RECORD[:TRANSACTION]")
 	flags.StringSliceVar(&o.tables, "table", nil, "only the rows of this `schema.table`, may be repeated")
@@ -149,17 +149,6 @@ func parseTables(texts []string) (names []action.Name, err error) {
 		return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})
 	})
 	return slices.Compact(names), nil
-}
-
-func parseDBID(id string) (action.Digest, error) {
-	if id == "" {
-		return action.Digest{}, usageError{errors.New("which database? give --db-id ID, as pgbridge init printed it")}
-	}
-	db, err := action.ParseDigest(id)
-	if err != nil {
-		return action.Digest{}, usageError{fmt.Errorf("--db-id is not a db-id: %w", err)}
-	}
-	return db, nil
 }
 
 // run restores, or says what it would do.

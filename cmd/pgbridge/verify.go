@@ -41,7 +41,7 @@ func newVerify() *cobra.Command {
 			return a.verify(cmd.Context(), db, repair)
 		},
 	}
-	cmd.Flags().StringVar(&id, "db-id", "", "the database's `id`, as pgbridge init printed it")
+	dbIDFlag(cmd.Flags(), &id)
 	cmd.Flags().BoolVar(&repair, "repair", false, "copy what one archive lacks, or has damaged, from another")
 	cmd.Flags().BoolVar(&database, "database", false, "compare the configured database with the log")
 	cmd.Flags().IntVar(&most, "most", 100, "list this `number` of differences; all are counted")
