@@ -69,7 +69,7 @@ func (r *restoring) printPlan() error {
 	if p.CheckedBy > 0 {
 		fmt.Fprintf(&b, "compare the result with checkpoint %d on the way\n", p.CheckedBy)
 	}
-	fmt.Fprintf(&b, "about %.0f s, on a machine like any\n", p.Seconds)
+	fmt.Fprintf(&b, "about %.0f s, at a guess\n", p.Seconds)
 	fatal := 0
 	for _, f := range p.Findings {
 		fmt.Fprintf(&b, "%s\n", f)
