@@ -32,17 +32,28 @@ came after it can be replayed. With --replay it begins with the one before (the
 genesis, if there is none), so that the newest is what the replay is compared with:
 that proves the chain in between, too, and takes longer.
 
-Servers come from a Docker engine if one answers, else from the binaries of this
-machine; PGBRIDGE_TEST_POSTGRES (docker, binaries), PGBRIDGE_TEST_BINDIR and
-PGBRIDGE_TEST_IMAGE choose. Roles that policies name are made there. There must be
-room for the whole database in the folder for temporary files (TMPDIR).
+The server is of the database's major version: the image postgres:VERSION, if a
+Docker engine of this machine answers, else its binaries here, or those of the next
+newer version. Three variables of the environment choose:
 
-Exit codes: 0 restored and equal. 1 something was away: try again. 2 the command
-line is wrong, or there is no server to start. 3 a disaster now would be one: a
-person must look. With --json it prints one object: db, name, at, ok, person, error,
-postgres, checkpoint (that it began with; 0: the genesis), checked (the checkpoint
-that it was equal to on the way; 0: none), seq, as_of, records (replayed), tables,
-rows, bytes (of the database), warnings, seconds (server, restore, count, total).`,
+  PGBRIDGE_TEST_POSTGRES  docker or binaries: no other
+  PGBRIDGE_TEST_IMAGE     another image, with the extensions of the database, say
+  PGBRIDGE_TEST_BINDIR    the folder with postgres and initdb
+
+It asks for a password that nobody else knows. Roles that policies name are made
+there. There must be room for the whole database: in the folder for temporary files
+(TMPDIR), or where Docker keeps its volumes. However the drill ends, killed or not,
+the server goes with it.
+
+Exit codes: 0 restored and equal. 1 something was away, or it was interrupted: try
+again. 2 the command line is wrong, or there is no server to start. 3 a disaster now
+would be one: a person must look. Of what ended with 2, or was interrupted, no result
+is kept.
+
+With --json it prints one object: db, name, at, ok, person, error, postgres,
+checkpoint (that it began with; 0: the genesis), checked (the checkpoint that it was
+equal to on the way; 0: none), seq, as_of, records (replayed), tables, rows, bytes
+(of the database), warnings, seconds (server, restore, count, total).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := newApp(cmd)
