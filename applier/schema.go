@@ -154,8 +154,10 @@ func (t *target) clear(ctx context.Context, s *action.Shape) error {
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", s.Action(), err)
 	}
-	if _, err := t.conn.Exec(ctx, "DELETE FROM "+tab.target); err != nil {
-		return fmt.Errorf("apply %s: %w", s.Action(), err)
+	for _, part := range tab.parts {
+		if _, err := t.conn.Exec(ctx, "DELETE FROM "+part); err != nil {
+			return fmt.Errorf("apply %s: %w", s.Action(), err)
+		}
 	}
 	return nil
 }

@@ -272,3 +272,29 @@ func TestSchemaBetweenCalls(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// What is done to all rows of a table is not done to partitions on other servers:
+// their rows are not the stream's.
+func TestAllRowsButForeignOnes(t *testing.T) {
+	g := newGround(t)
+	for _, test := range []struct {
+		name string
+		does deed
+	}{{"clear", clearOut("p")}, {"truncate", truncate("p")}} {
+		t.Run(test.name, func(t *testing.T) {
+			r := g.rig(t, `CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE TABLE p (id int, a text) PARTITION BY RANGE (id);
+				CREATE FOREIGN TABLE far PARTITION OF p FOR VALUES FROM (0) TO (10) SERVER s; CREATE TABLE near PARTITION OF p FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (11, 'x')`)
+			t.Cleanup(func() { r.db.Exec(t, "DROP FOREIGN DATA WRAPPER w CASCADE") })
+			if err := r.target(t).apply(t.Context(), []opened{r.record(does(test.does, insert("p", idA, 12, "y")))}); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.rows(t, "SELECT * FROM work.near"); got != "(12,y)" {
+				t.Errorf("got %s, want (12,y)", got)
+			}
+			r.db.Exec(t, "DROP TABLE work.near")
+			if err := r.target(t).apply(t.Context(), []opened{r.record(does(test.does))}); err != nil {
+				t.Errorf("without a partition that is here: %v", err)
+			}
+		})
+	}
+}

@@ -85,13 +85,16 @@ func (t *target) truncate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", s.Action(), err)
 		}
-		names = append(names, tab.target)
+		names = append(names, tab.parts...)
 	}
 	sql := "TRUNCATE " + strings.Join(names, ", ")
 	if t.truncates[0].Restart {
 		sql += " RESTART IDENTITY"
 	}
 	t.truncates = t.truncates[:0]
+	if len(names) == 0 { // all of it is foreign
+		return nil
+	}
 	if _, err := t.conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("apply truncate of %s: %w", strings.Join(names, ", "), err)
 	}

@@ -17,7 +17,11 @@ type table struct {
 	// target is the table in a statement: without the tables that inherit from
 	// it, which the record names themselves; with its partitions, which it does not.
 	target string
-	types  map[string]column
+	// parts are target, or those of its partitions that are here where others are
+	// foreign: what is done to all of its rows is done to these. Elsewhere are the
+	// rows of a server that is not this one's.
+	parts []string
+	types map[string]column
 	// columns in the order of the table, generated ones left out.
 	columns []string
 	// position of each of columns.
@@ -73,6 +77,11 @@ const tableQuery = `SELECT c.oid, c.relkind = 'p',
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
 
+const partsQuery = `WITH tree AS (SELECT c.oid, c.relkind, format('ONLY %I.%I', n.nspname, c.relname) AS name
+		FROM pg_partition_tree($1) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace)
+	(SELECT name FROM tree WHERE relkind = 'r' AND EXISTS (SELECT FROM tree WHERE relkind = 'f') ORDER BY oid)
+	UNION ALL SELECT $2 WHERE NOT EXISTS (SELECT FROM tree WHERE relkind = 'f')`
+
 const columnQuery = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), base.name, a.attidentity = 'a', base.cast
 	FROM pg_attribute a, LATERAL (
 		WITH RECURSIVE base (oid, typmod, depth) AS (
@@ -122,8 +131,14 @@ func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
 	if !partitioned {
 		t.target = "ONLY " + t.target
 	}
-	rows, err := ts.conn.Query(ctx, columnQuery, oid)
+	rows, err := ts.conn.Query(ctx, partsQuery, oid, t.target)
 	if err != nil {
+		return nil, err
+	}
+	if t.parts, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return nil, err
+	}
+	if rows, err = ts.conn.Query(ctx, columnQuery, oid); err != nil {
 		return nil, err
 	}
 	var named string
