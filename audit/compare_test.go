@@ -175,6 +175,20 @@ func TestCompareFromCheckpoint(t *testing.T) {
 			want:  []string{"differs public.young id=1 v=a>b"}, rows: 7,
 		},
 		{
+			name: "a table made since, and gone", script: posts("1", "one", "2", "zwei") + partitioned,
+			after: []line{statement("CREATE TABLE young (id int PRIMARY KEY)"), rowOf(action.Name{Schema: "public", Name: "young"}, action.Insert, nil, []string{"id"}, "1")},
+			want:  []string{"differs public.post id=2 title=two>zwei", "table public.young"},
+		},
+		{
+			name: "another table with partitions", script: posts("1", "one", "2", "two") + partitioned + "DELETE FROM part WHERE id = 0;" +
+				"CREATE TABLE also (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE also_0 PARTITION OF also DEFAULT",
+			change: func(m *checkpoint.Manifest) {
+				m.Tables = append([]sql.GenesisTable{{Name: action.Name{Schema: "public", Name: "also"}, Key: []string{"id"}}}, m.Tables...)
+			},
+			want: []string{"missing public.part id=0"},
+		},
+		{name: "other columns of a table that is gone", script: partitioned, after: []line{statement("ALTER TABLE post ADD n int")}, fails: "(ALTER TABLE)"},
+		{
 			name: "other columns, of its children too", script: posts("1", "one", "2", "two") + partitioned + "CREATE TABLE child () INHERITS (post)",
 			after: []line{statement("ALTER TABLE post ADD n int DEFAULT 7")}, fails: "(ALTER TABLE)",
 		},
@@ -248,6 +262,7 @@ func TestCompareSequences(t *testing.T) {
 		{"downwards, behind", down + "SELECT setval('s', 8)", at(7, true), "", "8"},
 		{"raised since", up + "SELECT setval('s', 7)", at(7, true), "9", "7"},
 		{"raised since, and here", up + "SELECT setval('s', 9)", at(7, true), "9", ""},
+		{"raised since, and its last value is to come again", up + "SELECT setval('s', 9, false)", at(7, true), "9", "9"},
 		{"raised, from the genesis", up + "SELECT setval('s', 8)", nil, "9", "8"},
 		{"raised later than it is compared", up + "SELECT setval('s', 7)", at(7, true), "later", ""},
 	} {
