@@ -13,7 +13,7 @@ image=pgbridge-test-postgres:$major
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/{bin,etc,tmp,usr/bin,usr/share/postgresql,usr/lib/postgresql,var/lib/postgresql,var/run,docker-entrypoint-initdb.d}
+mkdir -p "$root"/{bin,etc,tmp,usr/bin,usr/share/postgresql,usr/lib/{locale,postgresql},var/lib/postgresql,var/run,docker-entrypoint-initdb.d}
 chmod 755 "$root"
 chmod 1777 "$root/tmp"
 
@@ -21,6 +21,7 @@ cp -a "/usr/lib/postgresql/$major" "$root/usr/lib/postgresql/"
 cp -a "/usr/share/postgresql/$major" "$root/usr/share/postgresql/"
 rm -rf "$root/usr/lib/postgresql/$major/lib/"{bitcode,llvmjit*,pgxs}
 cp -a /usr/share/zoneinfo "$root/usr/share/"
+[ ! -d /usr/lib/locale/C.utf8 ] || cp -a /usr/lib/locale/C.utf8 "$root/usr/lib/locale/" # as the official image has it
 ln -s "/usr/lib/postgresql/$major/bin/"* "$root/usr/bin/"
 
 cp "$busybox" "$root/bin/busybox"
