@@ -129,8 +129,9 @@ func (w *walk) step(seq uint64, seen []sighting, contents map[action.Digest]cont
 	}
 	w.heads, w.at, w.report.Head = next, seq, seq
 	if !w.broken {
-		header, last := of(seen, digests[0])[0].header, contents[digests[0]].value.last
-		w.report.Complete = &Place{Epoch: header.Epoch, Seq: seq, Digest: digests[0], LSN: header.To, At: action.Clock{Micros: last.At}.Time()}
+		header, body := of(seen, digests[0])[0].header, contents[digests[0]].value
+		at := action.Clock{Micros: body.last.At}.Time()
+		w.report.Complete = &Place{Epoch: header.Epoch, Seq: seq, Digest: digests[0], LSN: header.To, At: at, Torn: body.more}
 	}
 }
 

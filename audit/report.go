@@ -37,6 +37,8 @@ type Place struct {
 	Digest action.Digest `json:"digest"`
 	LSN    action.LSN    `json:"lsn"`
 	At     time.Time     `json:"at"` // of its last transaction; zero for the genesis
+	// Torn: it ends inside of a transaction, of which a restore does nothing.
+	Torn bool `json:"torn,omitempty"`
 }
 
 // Holding is what one archive has by itself.

@@ -34,6 +34,16 @@ func TestRestoreTornTransaction(t *testing.T) {
 		t.Errorf("left out: got %q, want the transaction whose end is not there", r.LeftOut)
 	}
 
+	if out := s.pgbridge(t, "verify", "--db-id", s.id); !strings.Contains(out, "it ends inside of a transaction") {
+		t.Errorf("verify: got %q, want it to say that the chain ends inside of a transaction", out)
+	}
+	if _, said, code := s.try(t, "history", "public.big", "1", "--db-id", s.id); code != 1 || !strings.Contains(said, "the chain has no such row") {
+		t.Errorf("history: got exit code %d and %q, want nothing of a row that was never there", code, said)
+	}
+	if out := s.pgbridge(t, "diff", "--db-id", s.id, "--from", "1:1"); !strings.Contains(out, "2 inserted, 0 updated, 0 deleted") {
+		t.Errorf("diff: got %.300q, want the two rows of the whole transaction", out)
+	}
+
 	if err := os.Rename(away, last); err != nil {
 		t.Fatal(err)
 	}

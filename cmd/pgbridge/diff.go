@@ -73,7 +73,7 @@ func (a *app) diff(ctx context.Context, db action.Digest, from, to string, table
 	if err != nil {
 		return err
 	}
-	d := &audit.Diff{Chain: t.chain, Genesis: &t.genesis, Tables: tables}
+	d := &audit.Diff{Chain: t.whole, Genesis: &t.genesis, Tables: tables}
 	if d.From, err = t.moment(ctx, from); err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}

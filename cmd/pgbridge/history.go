@@ -70,7 +70,7 @@ func (a *app) history(ctx context.Context, db action.Digest, table action.Name, 
 	if err != nil {
 		return err
 	}
-	h := &audit.History{Chain: t.chain, Genesis: &t.genesis, Table: table}
+	h := &audit.History{Chain: t.whole, Genesis: &t.genesis, Table: table}
 	if h.Key, err = parseKey(&t.genesis, table, key); err != nil {
 		return usageError{err}
 	}

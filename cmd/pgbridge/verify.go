@@ -209,6 +209,9 @@ func verified(r *audit.Report) string {
 	}
 	if c := r.Complete; c != nil {
 		fmt.Fprintf(&b, "complete up to record %d of epoch %d (%s, %s), %d checkpoints, %d chunks\n", c.Seq, c.Epoch, placeTime(c), c.LSN, r.Checkpoints, r.Chunks)
+		if c.Torn {
+			b.WriteString("it ends inside of a transaction, which a restore leaves out\n")
+		}
 	}
 	return b.String()
 }
