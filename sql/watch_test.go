@@ -129,6 +129,15 @@ func TestSchemaMarks(t *testing.T) {
 			[]string{"CREATE TABLE a (x int PRIMARY KEY)", "I public.a", `ALTER TABLE a ADD "y;" text DEFAULT $$;'$$`, "U public.a"},
 		},
 		{
+			"made of temporary objects",
+			[]string{
+				`CREATE TEMP TABLE tmp (x int); CREATE DOMAIN many AS tmp[]; CREATE FUNCTION first() RETURNS tmp LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION first() STABLE; CREATE FUNCTION kept(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+				`DROP FUNCTION kept(int)`,
+				`CREATE TEMP TABLE tmp (x int); CREATE FUNCTION one() RETURNS SETOF tmp LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE two (tmp) (sfunc = array_append, stype = tmp[]); DROP FUNCTION one(); DROP AGGREGATE two (tmp); DROP TABLE tmp`,
+			},
+			[]string{"CREATE FUNCTION kept(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION kept(int)"},
+		},
+		{
 			"rolled back",
 			[]string{"BEGIN; CREATE TABLE a (); ROLLBACK; CREATE SCHEMA b; BEGIN; CREATE TABLE c (); SAVEPOINT s; DROP TABLE c; CREATE TABLE d (); ROLLBACK TO s; CREATE VIEW e AS SELECT 1; COMMIT"},
 			[]string{"CREATE SCHEMA b", "CREATE TABLE c ()", "ALTER TABLE public.c REPLICA IDENTITY FULL", "CREATE VIEW e AS SELECT 1"},

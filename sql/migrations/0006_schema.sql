@@ -174,14 +174,30 @@ BEGIN
     PERFORM set_config('pgbridge.quiet', pgbridge.quiet_token(), true);
 END $$;
 
+-- What a statement has made of temporary objects (a function that returns a row of
+-- a temporary table) goes with them when the session ends, and peers have it not. It
+-- is kept here until then.
+CREATE FUNCTION pgbridge.session_objects() RETURNS text[] LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT string_to_array(nullif(current_setting('pgbridge.session_objects', true), ''), ' ')
+$$;
+
+CREATE FUNCTION pgbridge.keep_session_objects() RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT set_config('pgbridge.session_objects', concat_ws(' ', nullif(current_setting('pgbridge.session_objects', true), ''), concat(c.classid, ':', c.objid)), false)
+    FROM pg_event_trigger_ddl_commands() c JOIN pg_depend d ON d.classid = c.classid AND d.objid = c.objid AND d.objsubid = 0 AND d.deptype = 'n'
+        LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+    WHERE c.classid <> 'pg_class'::regclass AND (t.typnamespace = pg_my_temp_schema() OR concat(d.refclassid, ':', d.refobjid) = ANY (pgbridge.session_objects()))
+$$;
+
 -- Whether the statement that ends changed anything that peers have.
 CREATE FUNCTION pgbridge.concerns_peers() RETURNS boolean LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT pgbridge.keep_session_objects();
     SELECT coalesce(bool_or(schema_name IS DISTINCT FROM 'pg_temp' AND schema_name IS DISTINCT FROM 'pgbridge' AND object_type <> 'large object'
-        AND object_identity !~ '( on |^)(pg_temp|pgbridge)(\.|$)'), false) FROM pg_event_trigger_ddl_commands()
+        AND object_identity !~ '( on |^)(pg_temp|pgbridge)(\.|$)' AND concat(classid, ':', objid) = ANY (pgbridge.session_objects()) IS NOT TRUE), false) FROM pg_event_trigger_ddl_commands()
 $$;
 
 CREATE FUNCTION pgbridge.drop_concerns_peers() RETURNS boolean LANGUAGE sql SET search_path = pg_catalog AS $$
-    SELECT coalesce(bool_or(NOT is_temporary AND schema_name IS DISTINCT FROM 'pgbridge' AND object_identity !~ '( on |^)(pg_temp|pgbridge)(\.|$)'), false)
+    SELECT coalesce(bool_or(NOT is_temporary AND schema_name IS DISTINCT FROM 'pgbridge' AND object_identity !~ '( on |^)(pg_temp|pgbridge)(\.|$)'
+        AND concat(classid, ':', objid) = ANY (pgbridge.session_objects()) IS NOT TRUE), false)
     FROM pg_event_trigger_dropped_objects() WHERE original
 $$;
 
@@ -450,7 +466,7 @@ CREATE FUNCTION pgbridge.unknown_rows(statement text, tag text, relations oid[],
         UNION SELECT a.oid FROM altered a WHERE EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.oid AND t.atthasmissing) AND pgbridge.has_unsteady_column(a.oid)
         UNION SELECT r FROM unnest(relations) AS r WHERE tag IN ('CREATE TABLE AS', 'SELECT INTO')
         UNION SELECT a.oid FROM altered a JOIN pg_class c ON c.oid = a.oid -- it was not published before
-            WHERE statement ~* '\mattach\M' AND c.relispartition AND pgbridge.is_recent(c.xmin) AND NOT a.oid = ANY (relations || gone)
+            WHERE statement ~* '\mattach\M' AND c.relispartition AND c.relkind <> 'f' AND pgbridge.is_recent(c.xmin) AND NOT a.oid = ANY (relations || gone)
     )
     SELECT DISTINCT pgbridge.root_of(s.oid) FROM suspect s WHERE pgbridge.root_of(s.oid) IN (SELECT relid FROM pgbridge.published)
 $$;
