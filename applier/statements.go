@@ -101,11 +101,16 @@ func (t *target) truncate(ctx context.Context) error {
 	return nil
 }
 
-// raise moves sequences to at least the given values, in their own direction.
-const raise = `SELECT setval(c.oid, f.value) FROM unnest($1::text[], $2::text[], $3::int8[]) f (schema, name, value)
-	JOIN pg_namespace n ON n.nspname = f.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = f.name AND c.relkind = 'S'
-	JOIN pg_sequence s ON s.seqrelid = c.oid
-	WHERE CASE WHEN s.seqincrement > 0 THEN coalesce(pg_sequence_last_value(c.oid) < f.value, true) ELSE coalesce(pg_sequence_last_value(c.oid) > f.value, true) END`
+// raise moves sequences to at least the given values, in their own direction, as
+// far as they go: the values were read when the source may have had others than
+// the sequences are here until later statements come. Then they come again.
+const raise = `SELECT setval(oid, value) FROM (
+		SELECT c.oid, s.seqincrement > 0 AS up, pg_sequence_last_value(c.oid) AS last, CASE WHEN s.seqincrement > 0 THEN least(f.value, s.seqmax) ELSE greatest(f.value, s.seqmin) END AS value
+		FROM unnest($1::text[], $2::text[], $3::int8[]) f (schema, name, value)
+		JOIN pg_namespace n ON n.nspname = f.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = f.name AND c.relkind = 'S'
+		JOIN pg_sequence s ON s.seqrelid = c.oid
+		WHERE CASE WHEN s.seqincrement > 0 THEN f.value >= s.seqmin ELSE f.value <= s.seqmax END) f
+	WHERE CASE WHEN up THEN coalesce(last < value, true) ELSE coalesce(last > value, true) END`
 
 // sequences applies a run of floors. It is outside of transactions by nature;
 // doing it twice is harmless.

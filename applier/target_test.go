@@ -449,16 +449,17 @@ func TestDamagedRecord(t *testing.T) {
 // Sequences move in their own direction only, and what is not here is left alone.
 func TestSequenceFloors(t *testing.T) {
 	r := newRig(t, `CREATE SEQUENCE up; CREATE SEQUENCE down INCREMENT -2; CREATE SEQUENCE ahead; SELECT setval('ahead', 100); CREATE SEQUENCE behind; SELECT setval('behind', 5);
-		CREATE SEQUENCE "Odd.""Name"; CREATE TABLE item (id serial PRIMARY KEY)`)
+		CREATE SEQUENCE "Odd.""Name"; CREATE TABLE item (id serial PRIMARY KEY); CREATE SEQUENCE low MAXVALUE 5; CREATE SEQUENCE high MINVALUE -5 MAXVALUE -1 INCREMENT -1; CREATE SEQUENCE other MINVALUE 5`)
 	records := []opened{
 		r.record(does(insert("item", id, 1)), does(floors("work.up", 1, "work.down", -7, "work.ahead", 50, "work.behind", 9, `work."Odd.""Name"`, 3, "work.gone", 1, "work.item", 1))),
 		r.record(does(floors("work.down", -5, "work.item_id_seq", 4)), does(restart("item"), insert("item", id, 1)), does(floors("work.item_id_seq", 2))),
+		r.record(does(floors("work.low", 99, "work.high", -99, "work.other", 2))), // as a later ALTER SEQUENCE allows it
 	}
 	if err := r.target(t).apply(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	got := r.rows(t, "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'work' ORDER BY 1")
-	if want := `("Odd.""Name",3) (ahead,100) (behind,9) (down,-7) (item_id_seq,2) (up,1)`; got != want {
+	if want := `("Odd.""Name",3) (ahead,100) (behind,9) (down,-7) (high,-5) (item_id_seq,2) (low,5) (other,) (up,1)`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got := r.db.Value(t, "SELECT nextval('work.up')"); got != "2" {
