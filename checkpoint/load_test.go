@@ -30,10 +30,13 @@ const bulk = `
 	CREATE INDEX parted_note ON parted (note);
 	COMMENT ON INDEX bulk_plain IS 'of bulk';`
 
-// populate fills db. Its policy names a role that every server has.
-func populate(t *testing.T, db *pgtest.DB) {
+// newBulk is an origin of all that is odd, and of enough for several chunks. Its
+// policy names a role that every server has.
+func newBulk(t *testing.T) *origin {
 	t.Helper()
+	db := pgtest.New(t)
 	db.Exec(t, strings.NewReplacer(`CREATE ROLE "ROLENAME" NOLOGIN;`, "", "ROLENAME", "pg_monitor").Replace(zoo)+bulk)
+	return newOrigin(t, db)
 }
 
 func (o *origin) library(members ...archive.Finder) *checkpoint.Library {
@@ -81,18 +84,21 @@ func load(t *testing.T, l *checkpoint.Loader) error {
 	return l.Load(t.Context(), conn)
 }
 
-// requireSame requires b to be what a is, also its definitions and sequences.
-func requireSame(t *testing.T, b, a *pgtest.DB) {
+// requireLoaded fills the views of b, and requires it to be what the origin is, also
+// its definitions and sequences.
+func (o *origin) requireLoaded(t *testing.T, l *checkpoint.Loader, b *pgtest.DB) {
 	t.Helper()
-	pgtest.RequireEqual(t, pgtest.Dump(t, b), pgtest.Dump(t, a))
-	pgtest.RequireEqual(t, pgtest.DumpSchema(t, b, "--no-owner", "--no-privileges"), pgtest.DumpSchema(t, a, "--no-owner", "--no-privileges"))
-	pgtest.RequireEqual(t, pgtest.Sequences(t, b), pgtest.Sequences(t, a))
+	failed, err := checkpoint.RefreshViews(t.Context(), b.Connect(t), l.Checkpoint.Views)
+	if err != nil || len(failed) > 0 {
+		t.Fatalf("views: %v, %v", failed, err)
+	}
+	pgtest.RequireEqual(t, pgtest.Dump(t, b), pgtest.Dump(t, o.db))
+	pgtest.RequireEqual(t, pgtest.DumpSchema(t, b, "--no-owner", "--no-privileges"), pgtest.DumpSchema(t, o.db, "--no-owner", "--no-privileges"))
+	pgtest.RequireEqual(t, pgtest.Sequences(t, b), pgtest.Sequences(t, o.db))
 }
 
 func TestLoad(t *testing.T) {
-	a, b := pgtest.New(t), pgtest.New(t)
-	populate(t, a)
-	o := newOrigin(t, a)
+	o, b := newBulk(t), pgtest.New(t)
 	r := o.create(t)
 	l := o.loader(t, b, r.Number)
 	var last checkpoint.LoadReport
@@ -100,12 +106,7 @@ func TestLoad(t *testing.T) {
 	if err := load(t, l); err != nil {
 		t.Fatal(err)
 	}
-	conn := b.Connect(t)
-	failed, err := checkpoint.RefreshViews(t.Context(), conn, l.Checkpoint.Views)
-	if err != nil || len(failed) > 0 {
-		t.Fatalf("views: %v, %v", failed, err)
-	}
-	requireSame(t, b, a)
+	o.requireLoaded(t, l, b)
 	if last.Done != last.Total || last.Done == 0 || last.Steps != last.AllSteps || last.Steps == 0 {
 		t.Errorf("report: got %+v, want all done", last)
 	}
@@ -127,7 +128,7 @@ func TestLoad(t *testing.T) {
 	if err := load(t, l); err != nil { // what is done is not done again
 		t.Fatal(err)
 	}
-	if err := checkpoint.EndRestore(t.Context(), conn); err != nil {
+	if err := checkpoint.EndRestore(t.Context(), b.Connect(t)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,9 +150,7 @@ func (f *failing) Get(ctx context.Context, id string) ([]byte, error) {
 
 // TestLoadResumes breaks a load off at every chunk, and then at every statement.
 func TestLoadResumes(t *testing.T) {
-	a, b := pgtest.New(t), pgtest.New(t)
-	populate(t, a)
-	o := newOrigin(t, a)
+	o, b := newBulk(t), pgtest.New(t)
 	r := o.create(t)
 	l := o.loader(t, b, r.Number)
 	tries := 0
@@ -168,10 +167,7 @@ func TestLoadResumes(t *testing.T) {
 	if tries < 5 {
 		t.Errorf("broken off %d times only", tries)
 	}
-	if _, err := checkpoint.RefreshViews(t.Context(), b.Connect(t), l.Checkpoint.Views); err != nil {
-		t.Fatal(err)
-	}
-	requireSame(t, b, a)
+	o.requireLoaded(t, l, b)
 
 	// Statement by statement: each run ends at its first one.
 	c := pgtest.New(t)
@@ -201,18 +197,13 @@ func TestLoadResumes(t *testing.T) {
 	if tries < 10 {
 		t.Errorf("broken off %d times only", tries)
 	}
-	if _, err := checkpoint.RefreshViews(t.Context(), c.Connect(t), l.Checkpoint.Views); err != nil {
-		t.Fatal(err)
-	}
-	requireSame(t, c, a)
+	o.requireLoaded(t, l, c)
 }
 
 // TestLoadOfSomeTables loads the rows of two tables, one of which refers to a
 // third.
 func TestLoadOfSomeTables(t *testing.T) {
-	a, b := pgtest.New(t), pgtest.New(t)
-	populate(t, a)
-	o := newOrigin(t, a)
+	o, b := newBulk(t), pgtest.New(t)
 	l := o.loader(t, b, o.create(t).Number)
 	l.Tables = []action.Name{{Schema: "public", Name: "bulk"}, {Schema: "public", Name: "parted"}}
 	if err := load(t, l); err != nil {
@@ -235,9 +226,7 @@ func TestLoadOfSomeTables(t *testing.T) {
 // TestLoadFromDamagedArchives: what one folder has changed or lost is taken from
 // another.
 func TestLoadFromDamagedArchives(t *testing.T) {
-	a, b := pgtest.New(t), pgtest.New(t)
-	populate(t, a)
-	o := newOrigin(t, a)
+	o, b := newBulk(t), pgtest.New(t)
 	r := o.create(t)
 	whole := &archive.Folder{Dir: t.TempDir()}
 	if err := os.CopyFS(whole.Dir, os.DirFS(o.folder.Dir)); err != nil {
@@ -268,7 +257,7 @@ func TestLoadFromDamagedArchives(t *testing.T) {
 	if err := load(t, l); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.RequireEqual(t, pgtest.Dump(t, b), pgtest.Dump(t, a))
+	pgtest.RequireEqual(t, pgtest.Dump(t, b), pgtest.Dump(t, o.db))
 }
 
 // items are the files below dir whose names hold a text.
