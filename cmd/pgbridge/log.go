@@ -18,7 +18,33 @@ func newLog() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log --db-id ID",
 		Short: "List the actions in the archive, each record verified",
-		Long: `Log reads the archive and no database: every action since the genesis, one line
+		Long:  logHelp,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			db, err := parseDBID(w.db)
+			if err != nil {
+				return err
+			}
+			want, err := w.parse(time.Now())
+			if err != nil {
+				return usageError{err}
+			}
+			err = a.listActions(cmd.Context(), db, &w, &want)
+			if w.follow {
+				err = untilStopped(cmd.Context(), err)
+			}
+			return err
+		},
+	}
+	w.flags(cmd.Flags())
+	return cmd
+}
+
+const logHelp = `Log reads the archive and no database: every action since the genesis, one line
 for each call and each row, the rows that existed then first (marked copy). Each
 record is checked on the way, its signature and its place in the chain. A hole in
 the chain, or two histories, end the list with exit code 3.
@@ -49,31 +75,7 @@ They are compared with the writer's clock, which never goes back.
 
 --follow goes on with what arrives, and ends on an interrupt; a hole is then waited
 for. --by-tag asks the index for the records of --action, and fetches no others:
-their signatures are checked, but not that none is missing.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := newApp(cmd)
-			if err != nil {
-				return err
-			}
-			db, err := parseDBID(w.db)
-			if err != nil {
-				return err
-			}
-			want, err := w.parse(time.Now())
-			if err != nil {
-				return usageError{err}
-			}
-			err = a.listActions(cmd.Context(), db, &w, &want)
-			if w.follow {
-				err = untilStopped(cmd.Context(), err)
-			}
-			return err
-		},
-	}
-	w.flags(cmd.Flags())
-	return cmd
-}
+their signatures are checked, but not that none is missing.`
 
 // listActions prints the actions of db.
 func (a *app) listActions(ctx context.Context, db action.Digest, how *asked, w *wanted) error {

@@ -21,7 +21,30 @@ func newRestore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore --db-id ID",
 		Short: "Rebuild a database from the archive, into an empty one",
-		Long: `Restore finds the genesis of the database in the archive, proves it by the
+		Long:  restoreHelp,
+		Example: `  createdb copy
+  pgbridge restore --database-url postgres:///copy --archive https://archive.example --db-id ID
+  pgbridge restore ... --until 2026-11-20T10:00:00Z
+  pgbridge restore ... --table app.posts --table app.tags
+  pgbridge restore ... --follow`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := newApp(cmd)
+			if err != nil {
+				return err
+			}
+			r, err := o.parse(a, time.Now())
+			if err != nil {
+				return usageError{err}
+			}
+			return r.run(cmd.Context())
+		},
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+const restoreHelp = `Restore finds the genesis of the database in the archive, proves it by the
 db-id, and makes the empty database that --database-url names what the database
 was: schema, rows, indexes, constraints, sequences. It begins with the newest
 checkpoint that the chain confirms and that can be read (see pgbridge checkpoint),
@@ -59,28 +82,7 @@ no database.
 
 Exit codes: 0 restored. 1 try again, it goes on. 2 the command line is wrong. 3 a
 person must decide: something stands in the way, records are missing, or tables
-differ.`,
-		Example: `  createdb copy
-  pgbridge restore --database-url postgres:///copy --archive https://archive.example --db-id ID
-  pgbridge restore ... --until 2026-11-20T10:00:00Z
-  pgbridge restore ... --table app.posts --table app.tags
-  pgbridge restore ... --follow`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := newApp(cmd)
-			if err != nil {
-				return err
-			}
-			r, err := o.parse(a, time.Now())
-			if err != nil {
-				return usageError{err}
-			}
-			return r.run(cmd.Context())
-		},
-	}
-	o.flags(cmd.Flags())
-	return cmd
-}
+differ.`
 
 // restoreOptions are the flags of restore, as they were given.
 type restoreOptions struct {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/audit"
 )
@@ -38,7 +37,13 @@ func newVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.verify(cmd.Context(), db, repair)
+			v := &audit.Verify{DB: db, Log: a.log}
+			if repair {
+				if v.Repair, err = a.repair(); err != nil {
+					return err
+				}
+			}
+			return a.verify(cmd.Context(), v)
 		},
 	}
 	dbIDFlag(cmd.Flags(), &id)
@@ -121,21 +126,15 @@ func (a *app) audited() ([]audit.Archive, error) {
 // sayEvery is how often the log says how far it is.
 const sayEvery = 10 * time.Second
 
-func (a *app) verify(ctx context.Context, db action.Digest, repair bool) error {
-	archives, err := a.audited()
-	if err != nil {
+func (a *app) verify(ctx context.Context, v *audit.Verify) (err error) {
+	if v.Archives, err = a.audited(); err != nil {
 		return err
 	}
 	said := time.Now()
-	v := &audit.Verify{Archives: archives, DB: db, Log: a.log, Progress: func(r audit.Report) {
+	v.Progress = func(r audit.Report) {
 		if time.Since(said) > sayEvery {
 			a.log.Info("verifying", "record", r.Head, "read", byteText(r.Bytes), "faults", r.Faulty())
 			said = time.Now()
-		}
-	}}
-	if repair {
-		if v.Repair, err = a.repair(); err != nil {
-			return err
 		}
 	}
 	report, err := v.Run(ctx)
@@ -145,7 +144,11 @@ func (a *app) verify(ctx context.Context, db action.Digest, repair bool) error {
 	if err := a.print(report, "%s", verified(report)); err != nil {
 		return err
 	}
-	return a.verdict(report, repair)
+	hint := "pgbridge verify --repair copies what another archive has"
+	if v.Repair != nil {
+		hint = "what no archive has cannot be repaired: give one that has it with --archive"
+	}
+	return verdict(report, hint)
 }
 
 // repair says how to make items anew: signed by the wallet, or the key, if there
@@ -166,12 +169,8 @@ func (a *app) repair() (*audit.Repair, error) {
 }
 
 // verdict is an error for the exit code.
-func (a *app) verdict(r *audit.Report, repaired bool) error {
+func verdict(r *audit.Report, hint string) error {
 	if n := r.Faulty(); n > 0 {
-		hint := "pgbridge verify --repair copies what another archive has"
-		if repaired {
-			hint = "what no archive has cannot be repaired: give one that has it with --archive"
-		}
 		return personError{fmt.Errorf("%d faults: %s", n, hint)}
 	}
 	for _, h := range r.Archives {
