@@ -111,6 +111,7 @@ func TestDrillFails(t *testing.T) {
 	}{
 		{"no database", []string{"drill"}, []string{"PGBRIDGE_DATABASE_URL="}},
 		{"another id", []string{"drill", "--db-id", strings.Repeat("0", 64)}, nil},
+		{"no place for the result", []string{"drill", "--out", "/nowhere/drill.json"}, nil},
 		{"no server", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=binaries", "PGBRIDGE_TEST_BINDIR=/nowhere"}},
 		{"no engine", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=docker", "DOCKER_HOST=unix:///nowhere/docker.sock"}},
 	} {

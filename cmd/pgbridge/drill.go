@@ -114,6 +114,9 @@ type drillSeconds struct {
 func (d *drill) run(ctx context.Context) error {
 	began := time.Now()
 	d.report.At, d.report.Warnings = began.UTC().Truncate(time.Second), []string{}
+	if err := d.canKeep(); err != nil {
+		return usageError{err}
+	}
 	if err := d.whose(ctx); err != nil {
 		return err
 	}

@@ -15,6 +15,17 @@ import (
 	"github.com/pgbridge/pgbridge/sql"
 )
 
+// canKeep returns an error if there is no place for the file: a drill takes long.
+func (d *drill) canKeep() error {
+	if d.out == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(d.out)); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return nil
+}
+
 // keep writes the result to the database, and to the file.
 func (d *drill) keep(ctx context.Context) error {
 	text, err := json.Marshal(d.report)
