@@ -209,6 +209,7 @@ func (c *copies) chunk(s sighting, contents map[action.Digest]content[rows]) {
 	case good && body.err == nil && s.err == nil:
 		p.got, p.sum, p.lines = true, body.value.sum, body.value.lines
 		p.size, p.bytes = int64(s.header.Size), int64(s.bytes)
+		p.Epoch, p.Seq = s.header.Epoch, s.header.Seq // not what a manifest says
 	case good && body.err != nil && s.err == nil:
 		f.Kind, f.Detail = Unreadable, body.err.Error()
 		c.report.add(f)

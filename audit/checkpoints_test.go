@@ -150,6 +150,30 @@ func TestVerifyCheckpoints(t *testing.T) {
 			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 has", checkpoints: 1,
 		},
 		{
+			name: "another number of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Seq = 1 },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 1 of epoch 1 is number 7", checkpoints: 1,
+		},
+		{
+			name: "wrong bytes of a chunk", change: func(b *beside, m *checkpoint.Manifest) { m.Files[0].Chunks[0].Bytes++ },
+			faults: []string{"wrong checkpoint 2-2"}, detail: "chunk 7 has", checkpoints: 1,
+		},
+		{name: "the chain names another", unconfirmed: true, spoil: func(t *testing.T, b *beside, a []Archive) {
+			b.confirm(mark{2, action.Digest{1}})
+			both(t, a, b.items[len(b.items)-1])
+		}, faults: []string{"unconfirmed checkpoint 2-2 has 0,1"}, checkpoints: 1},
+		{name: "the chain names one that is far away", spoil: func(t *testing.T, b *beside, a []Archive) {
+			b.confirm(mark{250, action.Digest{1}})
+			both(t, a, b.items[len(b.items)-1])
+		}, faults: []string{"missing checkpoint 250-250"}, checkpoints: 2},
+		{name: "the one before is missing in both", spoil: func(t *testing.T, b *beside, a []Archive) {
+			a[0].drop(t, b.manifests[0])
+			a[1].drop(t, b.manifests[0])
+		}, faults: []string{"missing checkpoint 1-1"}, checkpoints: 1},
+		{name: "the checkpoint damaged in both", spoil: func(t *testing.T, b *beside, a []Archive) {
+			a[0].spoil(t, b.manifests[1], half)
+			a[1].spoil(t, b.manifests[1], flip)
+		}, faults: []string{"damaged checkpoint 2-2 in 0", "damaged checkpoint 2-2 in 1"}, checkpoints: 1},
+		{
 			name: "after another record", change: func(b *beside, m *checkpoint.Manifest) { m.Heads[0].Digest[0]++ },
 			faults: []string{"wrong checkpoint 2-2"}, detail: "not in the chain", checkpoints: 1,
 		},

@@ -130,6 +130,14 @@ func TestRepairFromBundler(t *testing.T) {
 	if r := w.verify(t, a...); len(r.Faults) > 0 {
 		t.Errorf("after the repair: got %+v", r.Faults)
 	}
+	refs, err := a[0].Finder.Find(t.Context(), archive.Query{DB: w.db, Writer: w.key.Writer(), Epoch: 1, First: 5, Last: 5})
+	if err != nil || len(refs) != 1 {
+		t.Fatalf("record 5: found %v, %v, want one", refs, err)
+	}
+	item, err := a[0].Finder.(*archive.Folder).Item(t.Context(), refs[0].ID, archive.MaxRecord)
+	if err != nil || !slices.Contains(item.Tags, archive.Tag{Name: "Action", Value: "public.post.update"}) {
+		t.Errorf("an item that was made anew has the tags %v, %v, want its actions", item.Tags, err)
+	}
 	a[0], a[1] = folder(t, w.items...), Archive{Finder: &archive.Gateway{URL: fakearchive.New(t).URL, Dialect: archive.Bundlr, HTTP: client}}
 	r = w.heal(t, nil, a...)
 	if len(r.Faults) != 2 || !strings.Contains(r.Faults[0].Detail, "not written to") {

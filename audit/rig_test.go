@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -68,6 +69,7 @@ type line struct {
 	part  int
 	more  bool
 	copy  bool
+	xid   uint32 // 7 if zero
 	write func(*action.Body)
 }
 
@@ -79,7 +81,7 @@ func (w *writer) body(lines ...line) []byte {
 			w.clock += 1_000_000
 			w.header.To += 16
 		}
-		b.Begin(action.Tx{LSN: w.header.To, XID: 7, At: w.clock, Clock: action.Clock{Micros: w.clock}, Part: max(l.part, 1), Copy: l.copy})
+		b.Begin(action.Tx{LSN: w.header.To, XID: cmp.Or(l.xid, 7), At: w.clock, Clock: action.Clock{Micros: w.clock}, Part: max(l.part, 1), Copy: l.copy})
 		if l.write != nil {
 			l.write(&b)
 		}

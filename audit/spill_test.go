@@ -190,6 +190,32 @@ func TestFoldWithoutKey(t *testing.T) {
 	}
 }
 
+// NULL is not the empty text, and what was emptied is gone, however often it was there.
+func TestFoldOfNothing(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, inMemory)
+	all := []string{"id", "a", "big"}
+	l.happen("keyed", action.Insert, nil, all, "1", "NULL", "x")
+	l.happen("keyed", action.Insert, nil, all, "2", "", "x")
+	l.happen("keyed", action.Insert, nil, all, "3", "NULL", "")
+	for range 3 {
+		l.happen("loose", action.Insert, nil, all, "1", "x", "")
+	}
+	if err := l.tail.add(&entry{op: emptyRows, table: 1}); err != nil {
+		t.Fatal(err)
+	}
+	l.happen("loose", action.Insert, nil, all, "1", "x", "")
+	l.sort()
+	l.live(0, "1", "", "x")
+	l.live(0, "2", "NULL", "x")
+	l.live(0, "3", "NULL", "")
+	l.live(1, "1", "x", "")
+	want := []string{"differs 1 a:NULL>", "differs 2 a:>NULL"}
+	if got := l.differences(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestMergeOfCells(t *testing.T) {
 	t.Parallel()
 	row := encode([]cell{{3, []byte("c")}, {0, nil}, {1, []byte{}}})

@@ -31,7 +31,9 @@ func (c *copies) prove(ctx context.Context, m mark) error {
 				Kind: Missing, Type: archive.TypeChunk, Epoch: chunk.Epoch, First: chunk.Seq, Last: chunk.Seq,
 				Detail: fmt.Sprintf("of checkpoint %d", m.number),
 			})
-		case p.Epoch != chunk.Epoch || p.Seq != chunk.Seq || p.size != chunk.Size || p.bytes != chunk.Bytes:
+		case p.Epoch != chunk.Epoch || p.Seq != chunk.Seq:
+			wrong("chunk %d of epoch %d is number %d of epoch %d", chunk.Seq, chunk.Epoch, p.Seq, p.Epoch)
+		case p.size != chunk.Size || p.bytes != chunk.Bytes:
 			wrong("chunk %d has %d bytes (%d as stored), the manifest says %d (%d)", chunk.Seq, p.size, p.bytes, chunk.Size, chunk.Bytes)
 		}
 	}

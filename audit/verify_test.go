@@ -130,64 +130,87 @@ func TestVerify(t *testing.T) {
 		}, complete: 130},
 		{name: "wrong prev", spoil: func(t *testing.T, w *writer, a []Archive) {
 			w.header.Prev = w.db
-			item := w.next(insert("999", "of another history"))
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.next(insert("999", "of another history")))
 		}, faults: []string{"unlinked actions 132-132 has 0,1"}, complete: 131},
 		{name: "a body that is none", spoil: func(t *testing.T, w *writer, a []Archive) {
 			h := w.header
 			h.Seq++
 			h.Txs = 1
 			record := w.seal(h, []byte("nonsense\n"))
-			item := w.wrap(&record)
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.wrap(&record))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "too few lines", spoil: func(t *testing.T, w *writer, a []Archive) {
 			h := w.header
 			h.Seq++
 			h.Txs = 2
 			record := w.seal(h, w.body(insert("1000", "x")))
-			item := w.wrap(&record)
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.wrap(&record))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "a part that nothing is before", spoil: func(t *testing.T, w *writer, a []Archive) {
 			l := insert("1000", "x")
 			l.part = 2
-			item := w.next(l)
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.next(l))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "parts", spoil: func(t *testing.T, w *writer, a []Archive) {
 			one, two := insert("1000", "x"), insert("1001", "y")
 			one.more, two.part = true, 2
-			for _, item := range []archive.Item{w.next(one), w.next(two), w.next(insert("1002", "z"))} {
-				put(t, a[0], item)
-				put(t, a[1], item)
-			}
+			both(t, a, w.next(one), w.next(two), w.next(insert("1002", "z")))
 		}, complete: 134},
 		{name: "a part in between that is lost", spoil: func(t *testing.T, w *writer, a []Archive) {
 			one, three := insert("1000", "x"), insert("1001", "y")
 			one.more, three.part = true, 3
-			for _, item := range []archive.Item{w.next(one), w.next(three)} {
-				put(t, a[0], item)
-				put(t, a[1], item)
-			}
+			both(t, a, w.next(one), w.next(three))
 		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
 		{name: "a part that is lost", spoil: func(t *testing.T, w *writer, a []Archive) {
 			one := insert("1000", "x")
 			one.more = true
-			for _, item := range []archive.Item{w.next(one), w.next(insert("1002", "z"))} {
-				put(t, a[0], item)
-				put(t, a[1], item)
-			}
+			both(t, a, w.next(one), w.next(insert("1002", "z")))
 		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
+		{name: "a part of another transaction", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one, two := insert("1000", "x"), insert("1001", "y")
+			one.more, two.part, two.xid = true, 2, 8
+			both(t, a, w.next(one), w.next(two))
+		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
+		{name: "a part of a transaction at another position", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one, two := insert("1000", "x"), insert("1001", "y")
+			one.more, two.part = true, 2
+			both(t, a, w.next(one))
+			w.header.To += 16
+			both(t, a, w.next(two))
+		}, faults: []string{"unreadable actions 133-133 has 0,1"}, complete: 132},
+		{name: "a part inside of a record", spoil: func(t *testing.T, w *writer, a []Archive) {
+			l := insert("1001", "y")
+			l.part = 2
+			both(t, a, w.next(insert("1000", "x"), l))
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "a part after a hole", spoil: func(t *testing.T, w *writer, a []Archive) {
+			one, two := insert("1000", "x"), insert("1001", "y")
+			one.more, two.part = true, 2
+			w.next(one)
+			both(t, a, w.next(two))
+		}, faults: []string{"missing actions 132-132"}, complete: 131},
+		{name: "a part after a body that is none", spoil: func(t *testing.T, w *writer, a []Archive) {
+			h := w.header
+			h.Seq, h.Txs = h.Seq+1, 1
+			record := w.seal(h, []byte("nonsense\n"))
+			w.header, w.header.Prev = h, record.Digest
+			l := insert("1001", "y")
+			l.part = 2
+			both(t, a, w.wrap(&record), w.next(l))
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "a mark that is none", spoil: func(t *testing.T, w *writer, a []Archive) {
+			both(t, a, w.next(line{write: func(b *action.Body) { b.Row(action.NewMark(), [][]byte{[]byte("first"), []byte("none")}) }}))
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "a fork that goes on", spoil: func(t *testing.T, w *writer, a []Archive) {
+			other := *w
+			both(t, a, w.next(insert("999", "one history")), w.next(insert("1000", "goes on")))
+			both(t, a, other.next(insert("999", "two histories")), other.next(insert("1000", "go on")))
+		}, faults: []string{
+			"forked actions 132-132 has 0,1", "forked actions 132-132 has 0,1", "forked actions 133-133 has 0,1", "forked actions 133-133 has 0,1",
+		}, complete: 131},
 		{name: "another schema", spoil: func(t *testing.T, w *writer, a []Archive) {
 			w.header.Schema = action.Digest{1}
-			item := w.next(insert("1000", "x"))
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.next(insert("1000", "x")))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "a schema that a statement led to", spoil: func(t *testing.T, w *writer, a []Archive) {
 			statement := line{write: func(b *action.Body) {
@@ -196,17 +219,12 @@ func TestVerify(t *testing.T) {
 			items := []archive.Item{w.next(statement)}
 			w.header.Schema = action.NextSchema(w.header.Schema, "ALTER TABLE post ADD n int", "{}")
 			items = append(items, w.next(insert("1000", "x")))
-			for _, item := range items {
-				put(t, a[0], item)
-				put(t, a[1], item)
-			}
+			both(t, a, items...)
 		}, complete: 133},
 		{name: "initial rows later", spoil: func(t *testing.T, w *writer, a []Archive) {
 			l := insert("1000", "x")
 			l.copy = true
-			item := w.next(l)
-			put(t, a[0], item)
-			put(t, a[1], item)
+			both(t, a, w.next(l))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -225,6 +243,16 @@ func TestVerify(t *testing.T) {
 				t.Errorf("strangers: got %d, want %d", r.Strangers, test.stranger)
 			}
 		})
+	}
+}
+
+// both puts items into all archives.
+func both(t *testing.T, a []Archive, items ...archive.Item) {
+	t.Helper()
+	for _, item := range items {
+		for _, to := range a {
+			put(t, to, item)
+		}
 	}
 }
 

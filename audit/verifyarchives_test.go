@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -104,5 +105,20 @@ func TestVerifyGenesisOfAnother(t *testing.T) {
 	v := Verify{Archives: []Archive{folder(t, w.wrap(&record))}, DB: record.Digest}
 	if r, err := v.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "signed by another key") {
 		t.Errorf("got %+v, %v, want that another key has signed it", r, err)
+	}
+}
+
+// After a hole nothing is held against the records: initial rows may go on.
+func TestVerifyHoleInInitialRows(t *testing.T) {
+	t.Parallel()
+	w := newWriter(t)
+	for n := range 4 {
+		l := insert(fmt.Sprint(n), "old")
+		l.copy = n < 3
+		w.next(l)
+	}
+	a := []Archive{folder(t, slices.Concat(w.items[:2], w.items[3:])...)}
+	if got := told(w.verify(t, a...), a); !slices.Equal(got, []string{"missing actions 3-3"}) {
+		t.Errorf("got %q, want record 3 missing, and no more", got)
 	}
 }
