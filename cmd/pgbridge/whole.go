@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/audit"
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
@@ -34,12 +36,16 @@ func (t *told) whole(ctx context.Context) iter.Seq2[audit.Entry, error] {
 }
 
 // torn is the record in which the transaction begins that the chain ends inside of;
-// 0: it ends with a whole one.
+// 0: it ends with a whole one. What is listed for a number and is no record of the
+// chain is passed over: anyone can post it.
 func (t *told) torn(ctx context.Context) (uint64, error) {
 	h := &t.record.Header
 	seq, err := applier.Head(ctx, t.archive, t.record.DB(), h.Writer, h.Epoch, h.Seq)
 	for ; err == nil && seq > h.Seq; seq-- {
 		record, err := t.recordAt(ctx, checkpoint.Head{Writer: h.Writer, Epoch: h.Epoch, Seq: seq})
+		if errors.Is(err, archive.ErrForged) || errors.Is(err, archive.ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
