@@ -104,9 +104,7 @@ func printChanges(out *bufio.Writer, c *audit.Changes) error {
 	for _, r := range c.Rows {
 		counts[r.Operation] += max(1, r.Times)
 		fmt.Fprintf(out, "%s %s", printable(r.Table.String()), r.Operation)
-		for _, v := range r.Key {
-			fmt.Fprintf(out, " %s=%s", printableColumn(v.Name), cutText(v.Text))
-		}
+		printKey(out, r.Key)
 		if r.Times > 1 {
 			fmt.Fprintf(out, " (%d equal rows)", r.Times)
 		}

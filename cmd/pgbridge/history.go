@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -117,9 +118,7 @@ func printEvent(out *bufio.Writer, e *audit.Event) error {
 	if e.Copied {
 		fmt.Fprint(out, " copy")
 	}
-	for _, v := range e.Key {
-		fmt.Fprintf(out, " %s=%s", printableColumn(v.Name), cutText(v.Text))
-	}
+	printKey(out, e.Key)
 	if e.Action != "" {
 		var params []string
 		for _, v := range e.Params {
@@ -132,6 +131,13 @@ func printEvent(out *bufio.Writer, e *audit.Event) error {
 		fmt.Fprintf(out, "    %s\n", cut(oneLine(e.Statement)))
 	}
 	return printColumns(out, e.Columns)
+}
+
+// printKey prints what finds a row.
+func printKey(out io.Writer, key []audit.Value) {
+	for _, v := range key {
+		fmt.Fprintf(out, " %s=%s", printableColumn(v.Name), cutText(v.Text))
+	}
 }
 
 // printColumns prints what changed in a row.

@@ -91,9 +91,7 @@ func printDifference(out io.Writer, d *audit.Difference) {
 		fmt.Fprintf(out, "%s: the sequence is behind: at %s, must be at %s\n", name, cutText(d.Columns[0].New), cutText(d.Columns[0].Old))
 	default:
 		fmt.Fprintf(out, "%s", name)
-		for _, v := range d.Key {
-			fmt.Fprintf(out, " %s=%s", printableColumn(v.Name), cutText(v.Text))
-		}
+		printKey(out, d.Key)
 		fmt.Fprintf(out, ": %s", map[string]string{"missing": "is missing", "extra": "must not be there", "differs": "differs"}[d.Kind])
 		if d.Times > 1 {
 			fmt.Fprintf(out, " (%d times)", d.Times)
