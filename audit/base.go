@@ -39,7 +39,7 @@ func (x *expecting) sortBase(ctx context.Context, wanted []bool) error {
 	for _, f := range x.Base.Files {
 		at, ok := x.tableOf(f.Table)
 		if !ok {
-			return fmt.Errorf("checkpoint %d has rows of %s, which this database has not, by itself or as a partition", x.Base.Number, f.Table)
+			return fmt.Errorf("checkpoint %d has rows of %s, which is no table or partition here: if it was dropped or renamed by hand, restore a copy", x.Base.Number, f.Table)
 		}
 		if !wanted[at] {
 			continue

@@ -22,33 +22,26 @@ type lack struct {
 // judge counts what each archive has of one number, and returns what an archive
 // lacks that another has.
 func (v *verifying) judge(seq uint64, kind archive.Type, seen []sighting) (lacks []lack) {
-	good := map[action.Digest][]sighting{}
-	var order []action.Digest
-	for _, s := range seen {
-		if s.err != nil {
-			continue
-		}
-		if good[s.ref.Digest] == nil {
-			order = append(order, s.ref.Digest)
-		}
-		twice := slices.ContainsFunc(good[s.ref.Digest], func(g sighting) bool { return g.archive == s.archive })
-		good[s.ref.Digest] = append(good[s.ref.Digest], s)
-		if !twice {
-			v.count(kind, s)
-		}
-	}
-	for _, digest := range order {
+	digests := opened(seen)
+	for _, digest := range digests {
+		good := of(seen, digest)
 		for i := range v.archives {
-			if v.failed[i] == nil && !slices.ContainsFunc(good[digest], func(s sighting) bool { return s.archive == i }) {
-				l := lack{archive: i, digest: digest, from: good[digest]}
-				l.fault = Fault{Kind: Missing, Type: kind, Epoch: v.owner.epoch, First: seq, Last: seq, Archive: v.archives[i].Name(), Has: v.names(good[digest])}
-				l.look(seen)
-				lacks = append(lacks, l)
+			at := slices.IndexFunc(good, func(s sighting) bool { return s.archive == i })
+			if at >= 0 {
+				v.count(kind, good[at])
+				continue
 			}
+			if v.failed[i] != nil {
+				continue
+			}
+			l := lack{archive: i, digest: digest, from: good}
+			l.fault = Fault{Kind: Missing, Type: kind, Epoch: v.owner.epoch, First: seq, Last: seq, Archive: v.archives[i].Name(), Has: v.names(good)}
+			l.look(seen)
+			lacks = append(lacks, l)
 		}
 	}
 	for _, s := range seen {
-		if s.err != nil && len(order) > 0 && good[s.ref.Digest] == nil {
+		if s.err != nil && len(digests) > 0 && !slices.Contains(digests, s.ref.Digest) {
 			v.report.Strangers++
 		}
 	}

@@ -63,7 +63,7 @@ func (c *copies) fetch(ctx context.Context, m mark) (manifest checkpoint.Manifes
 	}
 	got, ok := found.contents[m.digest]
 	if !ok {
-		return manifest, fmt.Errorf("checkpoint %d was there and is gone", m.number)
+		return manifest, fmt.Errorf("checkpoint %d was there and is gone: verify again", m.number)
 	}
 	return got.value, got.err
 }
