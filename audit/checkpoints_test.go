@@ -161,6 +161,10 @@ func TestVerifyCheckpoints(t *testing.T) {
 			b.confirm(mark{2, action.Digest{1}})
 			both(t, a, b.items[len(b.items)-1])
 		}, faults: []string{"unconfirmed checkpoint 2-2 has 0,1"}, checkpoints: 1},
+		{name: "the chain names it by another number", unconfirmed: true, spoil: func(t *testing.T, b *beside, a []Archive) {
+			b.confirm(mark{3, b.last})
+			both(t, a, b.items[len(b.items)-1])
+		}, faults: []string{"missing checkpoint 3-3", "unconfirmed checkpoint 2-2 has 0,1"}, checkpoints: 1},
 		{name: "the chain names one that is far away", spoil: func(t *testing.T, b *beside, a []Archive) {
 			b.confirm(mark{250, action.Digest{1}})
 			both(t, a, b.items[len(b.items)-1])

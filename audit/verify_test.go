@@ -146,6 +146,13 @@ func TestVerify(t *testing.T) {
 			record := w.seal(h, w.body(insert("1000", "x")))
 			both(t, a, w.wrap(&record))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "too many lines", spoil: func(t *testing.T, w *writer, a []Archive) {
+			h := w.header
+			h.Seq++
+			h.Txs = 1
+			record := w.seal(h, w.body(insert("1000", "x"), insert("1001", "y")))
+			both(t, a, w.wrap(&record))
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "a part that nothing is before", spoil: func(t *testing.T, w *writer, a []Archive) {
 			l := insert("1000", "x")
 			l.part = 2
