@@ -169,6 +169,11 @@ func TestVerifyCheckpoints(t *testing.T) {
 			b.confirm(mark{250, action.Digest{1}})
 			both(t, a, b.items[len(b.items)-1])
 		}, faults: []string{"missing checkpoint 250-250"}, checkpoints: 2},
+		{name: "the checkpoint missing in both, and a stranger's in its place", spoil: func(t *testing.T, b *beside, a []Archive) {
+			a[0].drop(t, b.manifests[1])
+			a[1].drop(t, b.manifests[1])
+			put(t, a[0], strange(t, b.manifests[1], "Digest", strings.Repeat("ab", 32), []byte("nothing of the kind")))
+		}, faults: []string{"missing checkpoint 2-2"}, checkpoints: 1},
 		{name: "the one before is missing in both", spoil: func(t *testing.T, b *beside, a []Archive) {
 			a[0].drop(t, b.manifests[0])
 			a[1].drop(t, b.manifests[0])
@@ -228,6 +233,18 @@ func TestVerifyUnreadableCheckpoint(t *testing.T) {
 	a := []Archive{folder(t, slices.Concat(b.items, b.manifests)...)}
 	if got := told(b.verify(t, a...), a); !slices.Equal(got, []string{"unreadable checkpoint 1-1 has 0"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A checkpoint that nothing confirms is told of, and nothing that it names is read.
+func TestVerifyUnconfirmedCheckpoint(t *testing.T) {
+	t.Parallel()
+	b := &beside{writer: chainOf(t, 3)}
+	b.checkpoint(b.manifest("1\tone\n"))
+	a := []Archive{folder(t, slices.Concat(b.items, b.chunks, b.manifests)...)}
+	r := b.verify(t, a...)
+	if got := told(r, a); !slices.Equal(got, []string{"unconfirmed checkpoint 1-1 has 0"}) || r.Chunks != 0 || r.Checkpoints != 0 {
+		t.Errorf("got %q, %d checkpoints, %d chunks, want one that is not confirmed, and none", got, r.Checkpoints, r.Chunks)
 	}
 }
 

@@ -88,32 +88,10 @@ func TestVerify(t *testing.T) {
 			a[0].spoil(t, w.items[30], func([]byte) []byte { return w.items[31].Bytes })
 		}, faults: []string{"damaged actions 31-31 in 0 has 1"}, complete: 131},
 		{name: "forged tags", spoil: func(t *testing.T, w *writer, a []Archive) {
-			stranger := archive.KeyWallet(archive.KeyFromSeed([32]byte{9}))
-			tags := slices.Clone(w.items[40].Tags)
-			for i := range tags {
-				if tags[i].Name == "Seq" {
-					tags[i].Value = "132"
-				}
-			}
-			item, err := archive.SignItem(stranger, tags, w.items[40].Data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			put(t, a[0], item)
+			put(t, a[0], strange(t, w.items[40], "Seq", "132", w.items[40].Data))
 		}, complete: 131},
 		{name: "a stranger's item of the same number", spoil: func(t *testing.T, w *writer, a []Archive) {
-			stranger := archive.KeyWallet(archive.KeyFromSeed([32]byte{9}))
-			tags := slices.Clone(w.items[40].Tags)
-			for i := range tags {
-				if tags[i].Name == "Digest" {
-					tags[i].Value = strings.Repeat("ab", 32)
-				}
-			}
-			item, err := archive.SignItem(stranger, tags, []byte("nothing of the kind"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			put(t, a[0], item)
+			put(t, a[0], strange(t, w.items[40], "Digest", strings.Repeat("ab", 32), []byte("nothing of the kind")))
 		}, complete: 131, stranger: 1},
 		{name: "fork at the end", spoil: func(t *testing.T, w *writer, a []Archive) {
 			other := *w
@@ -151,6 +129,13 @@ func TestVerify(t *testing.T) {
 			h.Seq++
 			h.Txs = 1
 			record := w.seal(h, w.body(insert("1000", "x"), insert("1001", "y")))
+			both(t, a, w.wrap(&record))
+		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
+		{name: "nonsense after the last line", spoil: func(t *testing.T, w *writer, a []Archive) {
+			h := w.header
+			h.Seq++
+			h.Txs = 1
+			record := w.seal(h, append(w.body(insert("1000", "x")), "nonsense\n"...))
 			both(t, a, w.wrap(&record))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "a part that nothing is before", spoil: func(t *testing.T, w *writer, a []Archive) {
@@ -251,6 +236,22 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// strange is an item of a stranger, with the tags of another one but for one tag.
+func strange(t *testing.T, like archive.Item, tag, value string, data []byte) archive.Item {
+	t.Helper()
+	tags := slices.Clone(like.Tags)
+	for i := range tags {
+		if tags[i].Name == tag {
+			tags[i].Value = value
+		}
+	}
+	item, err := archive.SignItem(archive.KeyWallet(archive.KeyFromSeed([32]byte{9})), tags, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return item
 }
 
 // both puts items into all archives.
