@@ -202,7 +202,7 @@ func TestVerify(t *testing.T) {
 		}, complete: 131},
 		{name: "another schema", spoil: func(t *testing.T, w *writer, a []Archive) {
 			w.header.Schema = action.Digest{1}
-			both(t, a, w.next(insert("1000", "x")))
+			both(t, a, w.next(insert("1000", "x")), w.next(insert("1001", "of the same one")))
 		}, faults: []string{"unreadable actions 132-132 has 0,1"}, complete: 131},
 		{name: "a schema that a statement led to", spoil: func(t *testing.T, w *writer, a []Archive) {
 			statement := line{write: func(b *action.Body) {

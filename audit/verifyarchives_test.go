@@ -90,6 +90,35 @@ func TestVerifyGateway(t *testing.T) {
 	}
 }
 
+// What a gateway lists and has not is missing there, and not damaged.
+func TestVerifyGatewayWithoutData(t *testing.T) {
+	t.Parallel()
+	b := &beside{writer: chainOf(t, 5)}
+	b.confirm(b.checkpoint(b.manifest("1\tone\n")))
+	fake := fakearchive.New(t)
+	for n, item := range slices.Concat(b.items, b.chunks, b.manifests) {
+		if n == 3 || n == len(b.items) || item.ID == b.manifests[0].ID {
+			fake.Plant(fakearchive.Node{ID: item.ID, Tags: item.Tags, Height: 1})
+			continue
+		}
+		fake.Store(item)
+	}
+	fake.Mine(20)
+	client := &archive.Client{Retry: archive.Backoff{First: 1, Longest: 1, Elapsed: 1}}
+	t.Cleanup(client.CloseIdle)
+	a := []Archive{{Finder: &archive.Gateway{URL: fake.URL, HTTP: client}}}
+	r := b.verify(t, a...)
+	if got, want := told(r, a), []string{"missing actions 4-4", "missing checkpoint 1-1"}; !slices.Equal(got, want) || r.Archives[0].Error != "" {
+		t.Errorf("got %q, %+v, want %q", got, r.Archives, want)
+	}
+	fake.Store(b.manifests[0])
+	fake.Mine(20)
+	r = b.verify(t, a...)
+	if got, want := told(r, a), []string{"missing actions 4-4", "missing chunk 1-1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A genesis that another key than its owner's has signed founds nothing.
 func TestVerifyGenesisOfAnother(t *testing.T) {
 	t.Parallel()
