@@ -50,7 +50,7 @@ test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in c
 		go test -race -count=1 -run "$(CONTAINERS)" ./integration'
 
 .PHONY: test-regress
-test-regress: ## Publish and restore what PostgreSQL's own regression tests leave (Debian)
+test-regress: ## Replay PostgreSQL's own regression tests live, and restore what they leave (Debian)
 	go test -race -count=1 -timeout 20m -tags regress -run TestPostgresRegression ./integration
 
 .PHONY: interop

@@ -46,25 +46,32 @@ func TestPostgresRegression(t *testing.T) {
 // they end does not matter, only what they leave.
 func runRegression(t *testing.T, cluster *pgtest.Cluster) *pgtest.DB {
 	t.Helper()
+	tests := regressionTests(t, cluster)
+	out := openFolder(t)
+	db := &pgtest.DB{Name: "regression", Cluster: cluster}
+	cmd := exec.Command(filepath.Join(tests, "pg_regress"), "--inputdir="+tests, "--outputdir="+out, "--dlpath="+filepath.Join(tests, "lib"),
+		"--bindir="+filepath.Dir(cluster.Client(t, "psql")), "--schedule="+filepath.Join(tests, "parallel_schedule"), "--max-connections=4", "--dbname="+db.Name)
+	cmd.Env = regressionEnv(db)
+	text, err := cmd.CombinedOutput()
+	t.Logf("pg_regress: %v: %s", err, lastLines(string(text), 12))
+	return db
+}
+
+// regressionTests is the folder of the regression tests of a server's version.
+func regressionTests(t *testing.T, cluster *pgtest.Cluster) string {
+	t.Helper()
 	get := exec.Command("../internal/pgtest/regress.sh", fmt.Sprint(cluster.Major()))
 	get.Stderr = t.Output()
 	folder, err := get.Output()
 	if err != nil {
 		t.Fatalf("get the regression tests of PostgreSQL %d: %v", cluster.Major(), err)
 	}
-	tests := strings.TrimSpace(string(folder))
-	out := openFolder(t)
-	db := &pgtest.DB{Name: "regression", Cluster: cluster}
-	cmd := exec.Command(filepath.Join(tests, "pg_regress"), "--inputdir="+tests, "--outputdir="+out, "--dlpath="+filepath.Join(tests, "lib"),
-		"--bindir="+filepath.Dir(cluster.Client(t, "psql")), "--schedule="+filepath.Join(tests, "parallel_schedule"), "--max-connections=4", "--dbname="+db.Name)
-	for _, v := range db.Env() {
-		if !strings.HasPrefix(v, "PGDATABASE=") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	text, err := cmd.CombinedOutput()
-	t.Logf("pg_regress: %v: %s", err, lastLines(string(text), 12))
-	return db
+	return strings.TrimSpace(string(folder))
+}
+
+// regressionEnv is where pg_regress finds a server. It chooses the database.
+func regressionEnv(db *pgtest.DB) []string {
+	return slices.DeleteFunc(db.Env(), func(v string) bool { return strings.HasPrefix(v, "PGDATABASE=") })
 }
 
 // openFolder is one that the server may write to, whoever it runs as.
