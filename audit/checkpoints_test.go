@@ -208,7 +208,10 @@ func TestVerifyCheckpoints(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(t, b, a)
 			}
-			r := b.verify(t, a...)
+			r, err := (&Verify{Archives: a, DB: b.db, workers: 1}).Run(t.Context()) // one archive after the other
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := told(r, a); !slices.Equal(got, test.faults) {
 				t.Errorf("faults: got\n%s\nwant\n%s\n%+v", strings.Join(got, "\n"), strings.Join(test.faults, "\n"), r.Faults)
 			}

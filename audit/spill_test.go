@@ -190,6 +190,18 @@ func TestFoldWithoutKey(t *testing.T) {
 	}
 }
 
+// A pile of one row is not sorted for ever, however large it is.
+func TestFoldOfOneRow(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, 1)
+	l.happen("keyed", action.Insert, nil, []string{"id", "a", "big"}, "1", "a", "x")
+	l.sort()
+	l.live(0, "1", "b", "x")
+	if got, want := l.differences(), []string{"differs 1 a:a>b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // NULL is not the empty text, and what was emptied is gone, however often it was there.
 func TestFoldOfNothing(t *testing.T) {
 	t.Parallel()
