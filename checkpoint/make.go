@@ -136,14 +136,10 @@ func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error)
 // lockOthers is patient for a moment: the session of a maker that was killed may
 // still be there.
 func lockOthers(ctx context.Context, conn *pgx.Conn) error {
-	const try = "SELECT pg_catalog.pg_try_advisory_lock(1885823602, 2)" // "pgbr" in ASCII; run has 1
 	for left := 15; ; left-- {
-		var ok bool
-		if err := conn.QueryRow(ctx, try).Scan(&ok); err != nil {
-			return fmt.Errorf("lock checkpoints: %w", err)
-		}
-		if ok {
-			return nil
+		ok, err := sql.LockCheckpoint.Try(ctx, conn)
+		if ok || err != nil {
+			return err
 		}
 		if left == 0 {
 			return ErrBusy

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -41,21 +42,28 @@ func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 				return err
 			}
 			defer conn.Close(context.WithoutCancel(ctx))
-			return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-				for i := range next {
-					var err error
-					if states[i], err = ScanTable(ctx, tx, all[i]); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return scanTables(ctx, conn, all, next, states)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	return states, nil
+}
+
+// scanTables scans the tables of all whose numbers come from next.
+func scanTables(ctx context.Context, conn *pgx.Conn, all []sql.Table, next <-chan int, states []TableState) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("begin reading: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	for i := range next {
+		if states[i], err = ScanTable(ctx, tx, all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inOrderOf returns those of all that are among tables, with their columns in that

@@ -144,20 +144,15 @@ func (c chunkLoaded) addTo(s *Sum) {
 	s.Merge(&part)
 }
 
-const (
-	restoreLock = 3 // the second number of an advisory lock; the first is "pgbr" in ASCII
-	workerLock  = 4
-)
-
 // LockRestore keeps every other restore out of the database until conn closes, and
 // waits until what one that was killed left running has ended.
 func LockRestore(ctx context.Context, conn *pgx.Conn) error {
 	const patience = 30 * time.Second // until the server sees that a client is gone
 	deadline := time.Now().Add(patience)
 	for {
-		var ok bool
-		if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock(1885823602, $1)", restoreLock).Scan(&ok); err != nil {
-			return fmt.Errorf("lock the restore: %w", err)
+		ok, err := sql.LockRestore.Try(ctx, conn)
+		if err != nil {
+			return err
 		}
 		if ok {
 			break
@@ -169,10 +164,8 @@ func LockRestore(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	for _, query := range []string{"SELECT pg_catalog.pg_advisory_lock(1885823602, $1)", "SELECT pg_catalog.pg_advisory_unlock(1885823602, $1)"} {
-		if _, err := conn.Exec(ctx, query, workerLock); err != nil {
-			return fmt.Errorf("wait for the end of a restore that was interrupted: %w", err)
-		}
+	if err := sql.LockLoad.Wait(ctx, conn); err != nil {
+		return fmt.Errorf("wait for the end of a restore that was interrupted: %w", err)
 	}
 	return nil
 }
@@ -184,10 +177,14 @@ func (l *Loader) worker(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	const settings = `SELECT pg_catalog.pg_advisory_lock_shared(1885823602, 4), pg_catalog.set_config('session_replication_role', 'replica', false),
+	const settings = `SELECT pg_catalog.set_config('session_replication_role', 'replica', false),
 		pg_catalog.set_config('synchronous_commit', 'off', false),
 		pg_catalog.set_config('maintenance_work_mem', greatest($1::int8, s.setting::int8)::text || 'kB', false) FROM pg_catalog.pg_settings s WHERE s.name = 'maintenance_work_mem'`
-	if _, err := conn.Exec(ctx, settings, indexMemory/int64(l.jobs())); err != nil {
+	err = sql.LockLoad.Share(ctx, conn)
+	if err == nil {
+		_, err = conn.Exec(ctx, settings, indexMemory/int64(l.jobs()))
+	}
+	if err != nil {
 		conn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("open session to load: %w", err)
 	}

@@ -74,14 +74,11 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 
 // lockInit keeps a second init out until conn closes.
 func lockInit(ctx context.Context, conn *pgx.Conn) error {
-	var ok bool
-	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext('pgbridge init'))").Scan(&ok); err != nil {
-		return fmt.Errorf("lock init: %w", err)
+	ok, err := sql.LockInit.Try(ctx, conn)
+	if err == nil && !ok {
+		err = errors.New("another pgbridge init is at work on this database: wait for it")
 	}
-	if !ok {
-		return errors.New("another pgbridge init is at work on this database: wait for it")
-	}
-	return nil
+	return err
 }
 
 func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {

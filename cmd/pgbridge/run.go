@@ -49,7 +49,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := markRunning(ctx, conn); err != nil {
+	if err := sql.LockRun.Share(ctx, conn); err != nil {
 		return err
 	}
 	record, err := archive.Open(d.Genesis)

@@ -162,10 +162,10 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&s.now); err != nil {
 		return fmt.Errorf("read the server's time: %w", err)
 	}
-	if s.Running, err = atWork(ctx, tx, runLock); err != nil {
+	if s.Running, err = sql.LockRun.Held(ctx, tx); err != nil {
 		return err
 	}
-	if s.initAtWork, err = initRunning(ctx, tx); err != nil {
+	if s.initAtWork, err = sql.LockInit.Held(ctx, tx); err != nil {
 		return err
 	}
 	if s.Publishes, err = readPublishing(ctx, conn, d.Slot, s.now, putters); err != nil {
