@@ -100,7 +100,9 @@ func TestDiffWithoutKey(t *testing.T) {
 		want          []string
 	}{
 		{
-			"rows", []line{add("1", "x"), add("1", "x"), add("2", "y")}, []line{drop("1", "x"), change("2", "y", "z"), add("3", "q"), add("3", "q")},
+			"rows",
+			[]line{add("1", "x"), add("1", "x"), add("2", "y")},
+			[]line{drop("1", "x"), change("2", "y", "z"), add("3", "q"), add("3", "q")},
 			[]string{"deleted a=1> b=x>", "deleted a=2> b=y>", "inserted a=>2 b=>z", "inserted a=>3 b=>q x2"},
 		},
 		{"there and gone again", []line{add("1", "x")}, []line{add("2", "y"), drop("2", "y"), change("1", "x", "y"), change("1", "y", "x")}, nil},

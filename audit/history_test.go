@@ -123,33 +123,40 @@ func TestHistoryOfOneRow(t *testing.T) {
 		want  []string
 	}{
 		{
-			"another had one of its keys before", "3", []line{insert("1", "other"), remove("1"), insert("2", "it"), rename("2", "1", "it"), rename("1", "3", "it")},
+			"another had one of its keys before", "3",
+			[]line{insert("1", "other"), remove("1"), insert("2", "it"), rename("2", "1", "it"), rename("1", "3", "it")},
 			[]string{"1:2 insert id=2 id=>2 title=>it", "1:3 update id=2 id=2>1", "1:4 update id=1 id=1>3"},
 		},
 		{
-			"another got one of its keys later", "1", []line{insert("1", "it"), rename("1", "2", "it"), rename("2", "3", "it"), insert("2", "other"), update("3", "late")},
+			"another got one of its keys later", "1",
+			[]line{insert("1", "it"), rename("1", "2", "it"), rename("2", "3", "it"), insert("2", "other"), update("3", "late")},
 			[]string{"1:0 insert id=1 id=>1 title=>it", "1:1 update id=1 id=1>2", "1:2 update id=2 id=2>3", "1:4 update id=3 title=it>late"},
 		},
 		{
-			"another got its last key", "1", []line{insert("1", "it"), rename("1", "2", "it"), remove("2"), insert("2", "other")},
+			"another got its last key", "1",
+			[]line{insert("1", "it"), rename("1", "2", "it"), remove("2"), insert("2", "other")},
 			[]string{"1:0 insert id=1 id=>1 title=>it", "1:1 update id=1 id=1>2", "1:2 delete id=2 id=2> title=it>"},
 		},
 		{
-			"emptied when it was gone", "2", []line{insert("1", "it"), rename("1", "2", "it"), remove("2"), truncate()},
+			"emptied when it was gone", "2",
+			[]line{insert("1", "it"), rename("1", "2", "it"), remove("2"), truncate()},
 			[]string{"1:0 insert id=1 id=>1 title=>it", "1:1 update id=1 id=1>2", "1:2 delete id=2 id=2> title=it>"},
 		},
 		{"emptied twice", "1", []line{insert("1", "it"), truncate(), truncate()}, []string{"1:0 insert id=1 id=>1 title=>it", "1:1 truncate id=1"}},
 		{
-			"written anew", "1", []line{insert("1", "it"), rename("1", "2", "it"), clearOut, insert("2", "anew")},
+			"written anew", "1",
+			[]line{insert("1", "it"), rename("1", "2", "it"), clearOut, insert("2", "anew")},
 			[]string{"1:0 insert id=1 id=>1 title=>it", "1:1 update id=1 id=1>2", "1:2 clear id=1", "1:3 insert id=2 id=>2 title=>anew"},
 		},
 		{"of another table", "1", []line{other}, nil},
 		{
-			"beside a call", "1", []line{both(call("write", "7", insert("1", "it")), update("1", "late"))},
+			"beside a call", "1",
+			[]line{both(call("write", "7", insert("1", "it")), update("1", "late"))},
 			[]string{"1:0 insert id=1 app.write(it=7) id=>1 title=>it", "1:0 update id=1 title=it>late"},
 		},
 		{
-			"named after a function", "1", []line{insert("1", "it"), mapped},
+			"named after a function", "1",
+			[]line{insert("1", "it"), mapped},
 			[]string{"1:0 insert id=1 id=>1 title=>it", "1:1 update id=1 app.retitle(which=1) title=it>new"},
 		},
 	} {

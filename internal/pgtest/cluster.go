@@ -2,7 +2,6 @@ package pgtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -156,11 +155,14 @@ func (c *Cluster) ready(ctx context.Context) (conn *pgx.Conn, err error) {
 			ended = c.engine.Alive()
 		}
 		if ended != nil {
-			return nil // there is nothing to wait for
+			cancel() // there is nothing to wait for
 		}
 		return err
 	})
-	return conn, errors.Join(err, ended)
+	if ended != nil {
+		return nil, ended
+	}
+	return conn, err
 }
 
 // tryConnect gives up soon: the proxy of a container that is just starting
