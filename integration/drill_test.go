@@ -112,8 +112,8 @@ func TestDrillFails(t *testing.T) {
 		{"no database", []string{"drill"}, []string{"PGBRIDGE_DATABASE_URL="}},
 		{"another id", []string{"drill", "--db-id", strings.Repeat("0", 64)}, nil},
 		{"no place for the result", []string{"drill", "--out", "/nowhere/drill.json"}, nil},
-		{"no server", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=binaries", "PGBRIDGE_TEST_BINDIR=/nowhere"}},
-		{"no engine", []string{"drill"}, []string{"PGBRIDGE_TEST_POSTGRES=docker", "DOCKER_HOST=unix:///nowhere/docker.sock"}},
+		{"no server", []string{"drill"}, []string{"PGBRIDGE_SERVER=binaries", "PGBRIDGE_SERVER_BINDIR=/nowhere"}},
+		{"no engine", []string{"drill"}, []string{"PGBRIDGE_SERVER=docker", "DOCKER_HOST=unix:///nowhere/docker.sock"}},
 	} {
 		s := &site{env: slices.Concat(writer.env, c.env)}
 		if _, stderr, code := s.try(t, c.args...); code != 2 {

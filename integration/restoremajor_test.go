@@ -40,7 +40,7 @@ func TestRestoreIntoNewerMajor(t *testing.T) {
 	s.published(t)
 	want := pgtest.Dump(t, s.db) + pgtest.Sequences(t, s.db)
 	if dir := newestServer(); dir != "" {
-		t.Setenv("PGBRIDGE_TEST_BINDIR", dir)
+		t.Setenv("PGBRIDGE_SERVER_BINDIR", dir)
 	}
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	if cluster.Major() < s.db.Cluster.Major() {

@@ -23,8 +23,8 @@ servers, rebuilds the database on a third one from nothing but its db-id, and
 compares all three copies row by row. It prints every command before it runs it.
 
 Servers come from a Docker engine if one answers, else from the binaries of this
-machine; PGBRIDGE_TEST_POSTGRES (docker, binaries), PGBRIDGE_TEST_BINDIR and
-PGBRIDGE_TEST_IMAGE choose, as for the tests. Nothing is left of it, but for
+machine; PGBRIDGE_SERVER (docker, binaries), PGBRIDGE_SERVER_BINDIR and
+PGBRIDGE_SERVER_IMAGE choose. Nothing is left of it, but for
 what --keep keeps.
 
 Exit code 1 when the copies differ, or when a step fails.`,

@@ -36,9 +36,9 @@ The server is of the database's major version: the image postgres:VERSION, if a
 Docker engine of this machine answers, else its binaries here, or those of the next
 newer version. Three variables of the environment choose:
 
-  PGBRIDGE_TEST_POSTGRES  docker or binaries: no other
-  PGBRIDGE_TEST_IMAGE     another image, with the extensions of the database, say
-  PGBRIDGE_TEST_BINDIR    the folder with postgres and initdb
+  PGBRIDGE_SERVER         docker or binaries: no other
+  PGBRIDGE_SERVER_IMAGE   another image, with the extensions of the database, say
+  PGBRIDGE_SERVER_BINDIR  the folder with postgres and initdb
 
 It asks for a password that nobody else knows. Roles that policies name are made
 there. There must be room for the whole database: in the folder for temporary files

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command with Postgres in containers: with-docker.sh COMMAND...
-# The image is PGBRIDGE_TEST_IMAGE, else the official one, else, where that
+# The image is PGBRIDGE_SERVER_IMAGE, else the official one, else, where that
 # cannot be pulled, one made here. If no Docker engine answers, a private one
 # is started (as root) and removed when the command ends.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-export PGBRIDGE_TEST_POSTGRES=docker
-unset PGBRIDGE_TEST_BINDIR
+export PGBRIDGE_SERVER=docker
+unset PGBRIDGE_SERVER_BINDIR
 
 start_engine() {
     if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null; then
@@ -52,10 +52,10 @@ stop_engine() {
 }
 
 docker info >/dev/null 2>&1 || start_engine
-official=${PGBRIDGE_TEST_IMAGE:-postgres:17}
+official=${PGBRIDGE_SERVER_IMAGE:-postgres:17}
 if ! docker image inspect "$official" >/dev/null 2>&1 && ! docker pull -q "$official" >/dev/null 2>&1; then
-    PGBRIDGE_TEST_IMAGE=$("$here/build.sh")
-    echo "$official cannot be pulled: made $PGBRIDGE_TEST_IMAGE from this machine's Postgres"
-    export PGBRIDGE_TEST_IMAGE TESTCONTAINERS_RYUK_DISABLED=true # nor can the reaper's image
+    PGBRIDGE_SERVER_IMAGE=$("$here/build.sh")
+    echo "$official cannot be pulled: made $PGBRIDGE_SERVER_IMAGE from this machine's Postgres"
+    export PGBRIDGE_SERVER_IMAGE TESTCONTAINERS_RYUK_DISABLED=true # nor can the reaper's image
 fi
 "$@" 9>&-

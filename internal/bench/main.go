@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 		return false, err
 	}
 	// The servers' processes are looked at, and copied: no containers.
-	if err := os.Setenv("PGBRIDGE_TEST_POSTGRES", "binaries"); err != nil {
+	if err := os.Setenv("PGBRIDGE_SERVER", "binaries"); err != nil {
 		return false, err
 	}
 	report := newReport(b)

@@ -22,7 +22,7 @@ func (c *Cluster) Copy(t testing.TB) *Cluster {
 	t.Helper()
 	from, ok := c.engine.(*server.Local)
 	if !ok || c.running {
-		t.Fatal("copy a cluster: it must be stopped, and run from binaries (PGBRIDGE_TEST_POSTGRES=binaries)")
+		t.Fatal("copy a cluster: it must be stopped, and run from binaries (PGBRIDGE_SERVER=binaries)")
 	}
 	port, err := server.FreePort()
 	if err != nil {

@@ -14,16 +14,16 @@
 //
 // Where a server comes from, in this order:
 //
-//  1. PGBRIDGE_TEST_BINDIR: the folder with postgres and initdb;
-//  2. a container of PGBRIDGE_TEST_IMAGE (default postgres:17), through
+//  1. PGBRIDGE_SERVER_BINDIR: the folder with postgres and initdb;
+//  2. a container of PGBRIDGE_SERVER_IMAGE (default postgres:17), through
 //     testcontainers-go, when a Docker engine answers;
 //  3. server binaries: PATH, then the newest /usr/lib/postgresql/*/bin.
 //
-// PGBRIDGE_TEST_POSTGRES=docker or =binaries takes the other way away. A
+// PGBRIDGE_SERVER=docker or =binaries takes the other way away. A
 // machine with neither fails the tests and says what to install: nothing is
 // ever skipped.
 //
-// Clients (psql, pg_dump, pgbench) come from PGBRIDGE_TEST_CLIENTDIR or, of
+// Clients (psql, pg_dump, pgbench) come from PGBRIDGE_SERVER_CLIENTDIR or, of
 // those beside the server, in /usr/lib/postgresql and in PATH, the ones whose
 // version is nearest to the server's and not older.
 //

@@ -10,7 +10,7 @@ failed=()
 for major in ${*:-14 15 16 17 18}; do
     bin=$cache/pg$major/bin
     echo "--- PostgreSQL $major"
-    PATH=$bin:$PATH PGBRIDGE_TEST_BINDIR=$bin PGBRIDGE_TEST_POSTGRES=binaries go test -race -count=1 $packages || failed+=("$major")
+    PATH=$bin:$PATH PGBRIDGE_SERVER_BINDIR=$bin PGBRIDGE_SERVER=binaries go test -race -count=1 $packages || failed+=("$major")
 done
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed against PostgreSQL ${failed[*]}"

@@ -40,7 +40,7 @@ get_client() { # SUITE VERSION: into $cache/client$VERSION
     uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
         "Codename: $(. /etc/os-release && echo "${VERSION_CODENAME:-}")" 2>/dev/null | head -n 1) || true
     if [ -z "$uri" ]; then
-        say "get the clients of PostgreSQL $version: only on Debian; install them and name their folder in PGBRIDGE_TEST_CLIENTDIR"
+        say "get the clients of PostgreSQL $version: only on Debian; install them and name their folder in PGBRIDGE_SERVER_CLIENTDIR"
         return 0
     fi
     say "get the clients of PostgreSQL $version"

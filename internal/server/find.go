@@ -15,10 +15,10 @@ import (
 
 // The environment variables that choose where servers come from.
 const (
-	EnvPostgres  = "PGBRIDGE_TEST_POSTGRES"  // docker or binaries: take no other
-	EnvBinDir    = "PGBRIDGE_TEST_BINDIR"    // the folder with postgres and initdb
-	EnvImage     = "PGBRIDGE_TEST_IMAGE"     // the image of a container
-	EnvClientDir = "PGBRIDGE_TEST_CLIENTDIR" // the folder with psql, pg_dump, pgbench
+	EnvPostgres  = "PGBRIDGE_SERVER"           // docker or binaries: take no other
+	EnvBinDir    = "PGBRIDGE_SERVER_BINDIR"    // the folder with postgres and initdb
+	EnvImage     = "PGBRIDGE_SERVER_IMAGE"     // the image of a container
+	EnvClientDir = "PGBRIDGE_SERVER_CLIENTDIR" // the folder with psql, pg_dump, pgbench
 
 	defaultImage = "postgres:17"
 )
@@ -47,8 +47,8 @@ func (s Source) String() string {
 	return "image " + s.Image
 }
 
-// Find looks, in this order, at the folder that PGBRIDGE_TEST_BINDIR names, for
-// a Docker engine, in PATH, and in the usual folders. PGBRIDGE_TEST_POSTGRES
+// Find looks, in this order, at the folder that PGBRIDGE_SERVER_BINDIR names, for
+// a Docker engine, in PATH, and in the usual folders. PGBRIDGE_SERVER
 // takes one of the ways away. engine returns nil when a Docker engine answers.
 func Find(ctx context.Context, engine func(context.Context) error) (Source, error) {
 	return FindMajor(ctx, 0, engine)
