@@ -51,7 +51,7 @@ test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in c
 
 .PHONY: test-regress
 test-regress: ## Replay PostgreSQL's own regression tests live, and restore what they leave (Debian)
-	go test -race -count=1 -timeout 20m -tags regress -run TestPostgresRegression ./integration
+	go test -race -count=1 -timeout 40m -tags regress -run TestPostgresRegression ./integration
 
 .PHONY: interop
 interop: ## Run the official bundler clients against pgbridge's own node
