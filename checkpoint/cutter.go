@@ -29,10 +29,10 @@ func newCutter(emit func(piece) error, spare func() []byte) *cutter {
 const (
 	// chunkSize is the most text in a piece of more than one row, and chunkMin the
 	// least in any but the last of a span. In between a piece ends after a row that
-	// says so, as one in cutEvery bytes does: most have 4 to 12 MiB, and few of them
+	// says so, as one in cutEvery bytes does: most have 5 to 12 MiB, and few of them
 	// end where they must.
 	chunkSize = 12 << 20
-	chunkMin  = 2 << 20
+	chunkMin  = 4 << 20
 	cutEvery  = 6 << 20
 )
 
