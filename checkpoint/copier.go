@@ -22,9 +22,8 @@ type copier struct {
 	pace  pace
 	spans []span
 	parts []part
-	sums  []Sum // of s.tables
 
-	mu   sync.Mutex // of sums, done, and what spans know of their progress
+	mu   sync.Mutex // of done, and what spans know of their progress
 	done Progress
 }
 
@@ -38,11 +37,17 @@ type part struct {
 // span is what one query reads: a part, or a range of its blocks.
 type span struct {
 	part   int
-	first  int64    // block
-	end    int64    // block behind the last; 0: the whole part
-	size   int64    // bytes on disk
-	done   int64    // bytes of size that count as read
-	chunks []*Chunk // filled when they are stored
+	first  int64 // block
+	end    int64 // block behind the last; 0: the whole part
+	size   int64 // bytes on disk
+	done   int64 // bytes of size that count as read
+	stored []*stored
+}
+
+// stored is what became of a piece.
+type stored struct {
+	Chunk
+	sum Sum // of its rows
 }
 
 // spanBlocks is how many blocks of a large table one session reads at a time, when
@@ -53,7 +58,7 @@ type span struct {
 var spanBlocks int64 = 16384
 
 func newCopier(m *Maker, s *snapshot, store *store) *copier {
-	c := &copier{m: m, s: s, store: store, pace: pace{rate: m.Rate}, sums: make([]Sum, len(s.tables))}
+	c := &copier{m: m, s: s, store: store, pace: pace{rate: m.Rate}}
 	for i, t := range s.tables {
 		if !t.Partitioned {
 			c.parts = append(c.parts, part{name: t.Name, table: i, columns: t.Stored()})
@@ -140,15 +145,15 @@ func spansOf(part int, blocks, size int64, jobs int) []span {
 // read reads one span and hands its text on in pieces.
 func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) error {
 	p := &c.parts[s.part]
-	w := newCutter(func(piece piece) error {
-		piece.chunk = &Chunk{}
-		s.chunks = append(s.chunks, piece.chunk)
+	w := &cutter{spare: to.spare, emit: func(piece piece) error {
+		piece.stored = &stored{}
+		s.stored = append(s.stored, piece.stored)
 		c.progress(s, int64(len(piece.text)), piece.rows)
 		if err := c.pace.wait(ctx, int64(len(piece.text))); err != nil {
 			return err
 		}
 		return to.send(ctx, piece)
-	}, to.spare)
+	}}
 	_, err := tx.Conn().PgConn().CopyTo(ctx, w, spanQuery(p, s))
 	if err == nil {
 		err = w.flush()
@@ -157,9 +162,6 @@ func (c *copier) read(ctx context.Context, tx pgx.Tx, s *span, to *sending) erro
 		return fmt.Errorf("read rows of %s: %w", p.name, err)
 	}
 	c.progress(s, s.size, 0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sums[c.parts[s.part].table].Merge(&w.sum)
 	return nil
 }
 
@@ -202,17 +204,22 @@ func (c *copier) files() []File {
 		files[i] = File{Table: p.name, Columns: p.columns, Chunks: []Chunk{}}
 	}
 	for _, s := range c.spans {
-		for _, chunk := range s.chunks {
-			files[s.part].Chunks = append(files[s.part].Chunks, *chunk)
+		for _, piece := range s.stored {
+			files[s.part].Chunks = append(files[s.part].Chunks, piece.Chunk)
 		}
 	}
 	return files
 }
 
 func (c *copier) state() []TableState {
-	states := make([]TableState, len(c.s.tables))
+	sums, states := make([]Sum, len(c.s.tables)), make([]TableState, len(c.s.tables))
+	for _, s := range c.spans {
+		for _, piece := range s.stored {
+			sums[c.parts[s.part].table].Merge(&piece.sum)
+		}
+	}
 	for i, t := range c.s.tables {
-		states[i] = c.sums[i].State(t.Name)
+		states[i] = sums[i].State(t.Name)
 	}
 	return states
 }

@@ -28,7 +28,7 @@ func (l *Loader) loadRows(ctx context.Context) error {
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	ahead := min(l.jobs(), 4)
+	ahead := min(l.jobs(), 2)
 	buffers := make(chan []byte, l.jobs()+ahead)
 	for range cap(buffers) {
 		buffers <- nil

@@ -191,7 +191,7 @@ func (o *origin) rows(t *testing.T, m checkpoint.Manifest) map[string][]string {
 			if got := int64(strings.Count(string(body), "\n")); got != c.Rows || int64(len(body)) != c.Size || h.Size != len(body) {
 				t.Errorf("chunk %d: got %d rows in %d bytes, want %d in %d", c.Seq, got, len(body), c.Rows, c.Size)
 			}
-			if c.Size > 12<<20 && c.Rows > 1 {
+			if c.Size > 16<<20 && c.Rows > 1 {
 				t.Errorf("chunk %d of %d rows has %d bytes", c.Seq, c.Rows, c.Size)
 			}
 			lines = append(lines, strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")...)

@@ -15,7 +15,7 @@ type piece struct {
 	text    []byte
 	rows    int64
 	content action.Digest // by which the text is known again
-	chunk   *Chunk        // to fill
+	stored  *stored       // to fill
 	back    chan<- []byte // where the memory of text goes; nil: nowhere
 }
 
@@ -45,7 +45,8 @@ func newSending(ctx context.Context, group *errgroup.Group, to *store, readers i
 		group.Go(func() error {
 			for p := range s.pieces {
 				var err error
-				if *p.chunk, err = to.keep(ctx, p); err != nil {
+				p.stored.sum, p.content = digestRows(p.text)
+				if p.stored.Chunk, err = to.keep(ctx, p); err != nil {
 					return err
 				}
 			}
@@ -74,7 +75,7 @@ func (s *sending) spare() []byte {
 	case b := <-s.free:
 		return b
 	default:
-		return make([]byte, 0, 64<<10)
+		return make([]byte, 0, chunkSize)
 	}
 }
 

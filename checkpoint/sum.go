@@ -44,6 +44,25 @@ func (s *Sum) AddText(text []byte) error {
 	return nil
 }
 
+// digestRows returns the sum of the rows in text, and the digest of their digests in
+// their order: to know the text again by it costs a third of what hashing it would.
+func digestRows(text []byte) (sum Sum, content action.Digest) {
+	const batch = 64 // a Write for each row would be half of it
+	h := sha256.New()
+	digests := make([]byte, 0, batch*sha256.Size)
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte{'\n'})
+		digest := sum.Add(line)
+		if digests = append(digests, digest[:]...); len(digests) == cap(digests) {
+			h.Write(digests)
+			digests = digests[:0]
+		}
+		text = rest
+	}
+	h.Write(digests)
+	return sum, action.Digest(h.Sum(nil))
+}
+
 // Merge adds the rows of t.
 func (s *Sum) Merge(t *Sum) {
 	var carry uint64

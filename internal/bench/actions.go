@@ -83,7 +83,7 @@ func (b *bench) pgbenchMicros(t testing.TB, s *stage, name, sql string) float64 
 	for range 5 {
 		cmd := exec.CommandContext(t.Context(), s.a.Cluster.Client(t, "pgbench"), "--no-vacuum", "--protocol=prepared", "--client=1",
 			fmt.Sprintf("--transactions=%d", b.scaled(10_000)), "--file="+script)
-		cmd.Env = append(s.a.Env(), "PGOPTIONS=-c synchronous_commit=off")
+		cmd.Env, cmd.SysProcAttr = append(s.a.Env(), "PGOPTIONS=-c synchronous_commit=off"), apart()
 		out, err := cmd.CombinedOutput()
 		found := averageLatency.FindSubmatch(out)
 		if err != nil || found == nil {

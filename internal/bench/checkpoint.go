@@ -52,7 +52,7 @@ func dumping(t testing.TB, db *pgtest.DB) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(t.Context(), program, "--format=custom", compress, "--exclude-schema=pgbridge", "--no-publications",
 		"--file="+filepath.Join(t.TempDir(), "dump"))
-	cmd.Env = db.Env()
+	cmd.Env, cmd.SysProcAttr = db.Env(), apart()
 	return cmd
 }
 

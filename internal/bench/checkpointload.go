@@ -63,7 +63,7 @@ func (b *bench) underCopy(t testing.TB, frozen *stage, work func(testing.TB, *st
 func (b *bench) startLoad(t testing.TB, s *stage) (stop func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), s.a.Cluster.Client(t, "pgbench"), "--no-vacuum", "--protocol=prepared", "--jobs=1", "--client=4", "--time=3600")
-	cmd.Env = s.a.Env()
+	cmd.Env, cmd.SysProcAttr = s.a.Env(), apart()
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start pgbench: %v", err)
 	}

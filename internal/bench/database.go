@@ -56,7 +56,7 @@ func value[T any](t testing.TB, conn *pgx.Conn, query string, args ...any) (v T)
 func client(t testing.TB, db *pgtest.DB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), db.Cluster.Client(t, name), args...)
-	cmd.Env = append(db.Env(), "PGOPTIONS=-c synchronous_commit=off")
+	cmd.Env, cmd.SysProcAttr = append(db.Env(), "PGOPTIONS=-c synchronous_commit=off"), apart()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}

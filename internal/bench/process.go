@@ -53,7 +53,7 @@ func (b *bench) start(t testing.TB, role string, env []string, args ...string) *
 		p.cmd.Env = append(p.cmd.Env, "PGBRIDGE_CPUPROFILE="+filepath.Join(b.profiles, name))
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.SysProcAttr = orphanless()
+	p.cmd.SysProcAttr = apart()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", role, err)
 	}
