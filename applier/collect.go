@@ -7,9 +7,9 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 )
 
-// collect takes the transactions of one record into the nets, from where
-// progress says. It tells whether the last one goes on in the next record.
-func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) {
+// collect takes the first transactions of one record, up to limit, into the nets,
+// from where progress says. It tells whether the last one goes on in the next record.
+func (t *target) collect(ctx context.Context, r *opened, limit int) (more bool, err error) {
 	skip, err := t.enter(r)
 	if err != nil {
 		return false, err
@@ -19,6 +19,9 @@ func (t *target) collect(ctx context.Context, r *opened) (more bool, err error) 
 	for ; t.reader.Tx(); n++ {
 		if n < skip {
 			continue
+		}
+		if n == limit && n < r.Header.Txs {
+			return false, nil
 		}
 		if stop, err := t.stop(r, n); stop || err != nil {
 			return false, err

@@ -32,17 +32,61 @@ func (t *target) groups(ctx context.Context, records []opened) error {
 }
 
 // group applies records in one target transaction, unless a person decided
-// otherwise on one of theirs.
+// otherwise on one of theirs. What is before a transaction in parts has one of its
+// own: it must not wait for an end that may never come.
 func (t *target) group(ctx context.Context, records []opened) error {
 	if t.decided.any(records) {
 		return t.exact(ctx, records)
 	}
+	for len(records) > 0 && !t.stopped {
+		n, txs := t.beforeParts(records)
+		if err := t.together(ctx, records[:n], txs); err != nil {
+			return err
+		}
+		if !t.stopped && !t.pos.Complete && t.tx == nil { // the rest of the last one follows
+			t.at = cursorAt(t.pos)
+			n--
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// beforeParts counts the records, and the transactions of the last of them, before
+// the first transaction that begins behind others and goes on in another record.
+func (t *target) beforeParts(records []opened) (n, txs int) {
+	for i := range records {
+		r := &records[i]
+		if !action.EndsInPart(r.body) {
+			continue
+		}
+		before := r.Header.Txs - 1
+		switch {
+		case before > 0 && i == 0 && t.at.again && t.pos.Txs == before: // it is the next
+		case before > 0:
+			return i + 1, before
+		case i > 0 && beginsPart(r):
+			return i, records[i-1].Header.Txs
+		}
+	}
+	return len(records), records[len(records)-1].Header.Txs
+}
+
+// beginsPart tells whether the first transaction of a record begins there.
+func beginsPart(r *opened) bool {
+	reader := action.NewReader(r.body)
+	return reader.Tx() && reader.Head().Part == 1
+}
+
+// together applies records, but of the last only so many transactions, in one
+// target transaction, or one by one if it must.
+func (t *target) together(ctx context.Context, records []opened, txs int) error {
 	pos, at := t.pos, t.at
 	s, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	err = s.fast(ctx, records)
+	err = s.fast(ctx, records, txs)
 	if err == nil || t.hopeless(ctx, err) {
 		return err
 	}
@@ -120,13 +164,18 @@ func (s stretch) keepOpen(ctx context.Context) error {
 	return nil
 }
 
-// fast folds all records into their net effect and writes it with the progress.
-func (s stretch) fast(ctx context.Context, records []opened) error {
+// fast folds records, and of the last one txs transactions, into their net effect
+// and writes it with the progress.
+func (s stretch) fast(ctx context.Context, records []opened, txs int) error {
 	s.resetNets()
 	more := false
 	for i := 0; i < len(records) && !s.stopped; i++ {
+		r, limit := &records[i], records[i].Header.Txs
+		if i == len(records)-1 {
+			limit = txs
+		}
 		var err error
-		if more, err = s.collect(ctx, &records[i]); err != nil {
+		if more, err = s.collect(ctx, r, limit); err != nil {
 			return err
 		}
 	}

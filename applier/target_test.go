@@ -374,11 +374,47 @@ func TestPartStuck(t *testing.T) {
 	if err := to.apply(t.Context(), []opened{second}); !errors.As(err, &stuck) || stuck.Seq != 3 || stuck.Tx != 0 {
 		t.Fatalf("got %v, want Stuck in record 3", err)
 	}
-	if got := r.rows(t, "SELECT * FROM work.item"); got != "" {
-		t.Errorf("got %s, want no rows: the group was one transaction", got)
+	if got, want := r.rows(t, "SELECT * FROM work.item"), "(1,before)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
-	if p := r.progress(t); p.Seq != 1 {
-		t.Errorf("progress: got %+v, want none", p)
+	if p := r.progress(t); p.Seq != 2 || p.Txs != 1 || p.Complete {
+		t.Errorf("progress: got %+v, want one transaction of record 2", p)
+	}
+}
+
+// What is before a transaction in parts is committed without waiting for its end,
+// wherever in a group it begins.
+func TestBeforeParts(t *testing.T) {
+	g := newGround(t)
+	row := func(i int) tx { return does(insert("item", id, i)) }
+	for _, c := range []struct {
+		name    string
+		records [][]tx
+		want    string
+	}{
+		{"first", [][]tx{{row(1).goesOn()}, {row(2).continues(2).goesOn()}}, ""},
+		{"behind others of its record", [][]tx{{row(1), row(2), row(3).goesOn()}, {row(4).continues(2).goesOn()}}, "(1) (2)"},
+		{"in a record of its own", [][]tx{{row(1)}, {row(2), row(3)}, {row(4).goesOn()}}, "(1) (2) (3)"},
+		{"behind another that ends", [][]tx{{row(1).goesOn()}, {row(2).continues(2), row(3), row(4).goesOn()}}, "(1) (2) (3)"},
+		{"twice", [][]tx{{row(1), row(2).goesOn()}, {row(3).continues(2)}, {row(4), row(5).goesOn()}, {row(6).continues(2).goesOn()}}, "(1) (2) (3) (4)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := g.rig(t, `CREATE TABLE item (id int PRIMARY KEY)`)
+			var records []opened
+			for _, txs := range c.records {
+				records = append(records, r.record(txs...))
+			}
+			to := r.target(t)
+			if err := to.apply(t.Context(), records); err != nil {
+				t.Fatal(err)
+			}
+			if to.tx == nil {
+				t.Error("the transaction in parts is not open")
+			}
+			if got := r.rows(t, "SELECT id FROM work.item ORDER BY 1"); got != c.want {
+				t.Errorf("committed: got %s, want %s", got, c.want)
+			}
+		})
 	}
 }
 
