@@ -56,10 +56,11 @@ const accounts = `CREATE SCHEMA app;
 	INSERT INTO app.account SELECT i, 100, repeat('x', 200) || i FROM generate_series(1, 20000) i;
 	CREATE TABLE app.transfer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, source int, target int, amount int);`
 
-const transfer = `WITH p AS (SELECT 1 + (random() * 19999)::int AS a, 1 + (random() * 19999)::int AS b),
+// transfer moves 1 from an account to another one.
+const transfer = `WITH p AS (SELECT a, 1 + (a + (random() * 19998)::int) % 20000 AS b FROM (SELECT 1 + (random() * 19999)::int AS a) x),
 		t AS (INSERT INTO app.transfer (source, target, amount) SELECT a, b, 1 FROM p RETURNING source, target),
 		u AS (UPDATE app.account SET balance = balance - 1 FROM t WHERE id = t.source RETURNING id)
-	UPDATE app.account SET balance = balance + 1 FROM t WHERE id = t.target AND t.source <> t.target`
+	UPDATE app.account SET balance = balance + 1 FROM t WHERE id = t.target`
 
 // bank works on db until the test ends or it is told to stop.
 func bank(t testing.TB, db *pgtest.DB) (stop func()) {

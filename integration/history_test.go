@@ -35,7 +35,7 @@ func TestHistory(t *testing.T) {
 	db.Exec(t, `UPDATE vote SET n = n + 1`)
 	db.Exec(t, `BEGIN; UPDATE post SET title = NULL WHERE id = 8; DELETE FROM post WHERE id = 8; COMMIT`)
 	db.Exec(t, `INSERT INTO post VALUES (7, 'another', NULL)`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	reader := &site{env: []string{"PGBRIDGE_ARCHIVE=" + url}}
 	for _, test := range []struct {
 		args []string
@@ -234,7 +234,7 @@ func TestDiffOfRandomMoments(t *testing.T) {
 		}
 	}
 	moments = append(moments, moment{"", state(t, db, "item", "id"), state(t, db, "whole", "id")})
-	inArchives(t, writer)
+	published(t, writer.db)
 	reader := &site{env: []string{"PGBRIDGE_ARCHIVE=" + url}}
 	for i, from := range moments[:len(moments)-1] {
 		for _, to := range moments[i+1:] {
@@ -257,7 +257,7 @@ func TestDiffOfRandomMoments(t *testing.T) {
 	}
 	writer.pgbridge(t, "checkpoint", "create")
 	db.Exec(t, `UPDATE whole SET a = a + 1 WHERE id = (SELECT min(id) FROM whole)`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	eventually(t, "the difference since a checkpoint", func() error {
 		out, stderr, code := reader.try(t, "diff", "--db-id", id, "--from", "checkpoint:1", "--table", "public.whole")
 		if code != 0 || !strings.HasSuffix(out, "0 inserted, 1 updated, 0 deleted\n") {

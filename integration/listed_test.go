@@ -16,7 +16,7 @@ func TestListedAfterTheEnd(t *testing.T) {
 	s := newFolderSite(t, `CREATE TABLE t (id int PRIMARY KEY)`)
 	for _, id := range []string{"1", "2"} {
 		s.db.Exec(t, "INSERT INTO t VALUES ("+id+")")
-		s.published(t)
+		published(t, s.db)
 	}
 	s.run.stop(t)
 	files := s.recordFiles(t)

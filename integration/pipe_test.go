@@ -226,11 +226,7 @@ func (p *pipe) published(t testing.TB, loops ...*loop) string {
 		if err := anyEnded(loops); err != nil {
 			t.Fatal(err)
 		}
-		if p.source.Value(t, `SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::pg_lsn), false) AND NOT EXISTS (SELECT FROM pgbridge.outbox)
-			FROM pg_replication_slots WHERE slot_name = $2`, at, p.db.Slot) != "t" {
-			return errors.New("not yet")
-		}
-		return nil
+		return unpublished(t, p.source, at)
 	})
 	return p.source.Value(t, `SELECT epoch || ':' || seq FROM pgbridge.chain`)
 }

@@ -157,11 +157,11 @@ func (s *regressionStream) applied(t *testing.T) {
 			default:
 			}
 		}
-		row := s.source.Query(t, `SELECT bool_and(confirmed_flush_lsn >= $1::pg_lsn) AND NOT EXISTS (SELECT FROM pgbridge.outbox), (SELECT epoch || ':' || seq FROM pgbridge.chain)
-			FROM pg_replication_slots WHERE database = current_database()`, at)[0]
-		if done, head := row[0], row[1]; done != "t" {
-			return fmt.Errorf("not published after %s", head)
-		} else if got := s.follower.Value(t, `SELECT coalesce(max(epoch || ':' || seq) FILTER (WHERE complete), 'nothing whole') FROM pgbridge.progress`); got != head {
+		if err := unpublished(t, s.source, at); err != nil {
+			return err
+		}
+		head := s.source.Value(t, `SELECT epoch || ':' || seq FROM pgbridge.chain`)
+		if got := s.follower.Value(t, `SELECT coalesce(max(epoch || ':' || seq) FILTER (WHERE complete), 'nothing whole') FROM pgbridge.progress`); got != head {
 			return fmt.Errorf("the follower is at %s of %s", got, head)
 		}
 		return nil

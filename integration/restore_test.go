@@ -115,15 +115,6 @@ func (s *folderSite) confirmed(t *testing.T, n int) {
 	})
 }
 
-// published waits until all is in the archive.
-func (s *folderSite) published(t *testing.T) {
-	t.Helper()
-	s.db.Exec(t, "SELECT pg_logical_emit_message(false, 'x', 'x')")
-	s.db.Wait(t, "t", `SELECT (SELECT end_lsn FROM pgbridge.chain) >= '`+s.db.Value(t, "SELECT pg_current_wal_lsn()")+`'::pg_lsn OR
-		(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database() AND NOT temporary) >= '`+s.db.Value(t, "SELECT pg_current_wal_lsn()")+`'::pg_lsn`)
-	s.db.Wait(t, "0", "SELECT count(*) FROM pgbridge.outbox")
-}
-
 // contents is what a restored database must be equal to, in all that is compared.
 func contents(t testing.TB, db *pgtest.DB) string {
 	t.Helper()
@@ -165,13 +156,13 @@ func TestRestoreFromCheckpoint(t *testing.T) {
 	s.checkpointed(t)
 	at1 := contents(t, s.db)
 	sell(t, s.db, 20)
-	s.published(t)
+	published(t, s.db)
 	between := time.Now().UTC()
 	at2 := contents(t, s.db)
 	sell(t, s.db, 20)
 	s.checkpointed(t)
 	sell(t, s.db, 20)
-	s.published(t)
+	published(t, s.db)
 	end := contents(t, s.db)
 
 	once := func(t *testing.T, db *pgtest.DB) {
@@ -201,7 +192,7 @@ func TestRestoreUntilPlaces(t *testing.T) {
 	var places []string
 	for i := range 3 {
 		sell(t, s.db, 1)
-		s.published(t)
+		published(t, s.db)
 		want = append(want, pgtest.Dump(t, s.db))
 		places = append(places, s.db.Value(t, "SELECT epoch || ':' || seq FROM pgbridge.chain"))
 		if i == 1 {
@@ -259,7 +250,7 @@ func TestRestoreOfSomeTables(t *testing.T) {
 			s.checkpointed(t)
 			sell(t, s.db, 10)
 		}
-		s.published(t)
+		published(t, s.db)
 		db := pgtest.New(t)
 		c := s.copyIn(t, db)
 		r := c.restore(t, s.id, "--table", "app.sale", "--table", "app.product", "--table", "app.visit", "--checkpoint", from)
@@ -329,7 +320,7 @@ func TestRestoreAcrossSchemaChanges(t *testing.T) {
 	sell(t, s.db, 3)
 	s.checkpointed(t)
 	sell(t, s.db, 3)
-	s.published(t)
+	published(t, s.db)
 	end := contents(t, s.db)
 	s.requireRestores(t, []restoreCase{
 		{"newest", nil, end, 3, 0, nil},

@@ -18,7 +18,7 @@ func TestCheckpointRestoreKilled(t *testing.T) {
 	s.db.Exec(t, `INSERT INTO app.sale (customer, product, note) SELECT 1 + i % 500, 1 + i % 50, repeat(md5(i::text), 30) FROM generate_series(1, 60000) i`)
 	s.checkpointed(t)
 	sell(t, s.db, 50)
-	s.published(t)
+	published(t, s.db)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -120,7 +120,7 @@ func TestRestoreFromDamagedArchives(t *testing.T) {
 	before := chunkFiles(t, s.dir)
 	s.db.Exec(t, "UPDATE app.product SET price = price + 1")
 	s.checkpointed(t)
-	s.published(t)
+	published(t, s.db)
 	all := chunkFiles(t, s.dir)
 	if len(all) <= len(before) {
 		t.Fatalf("the second checkpoint has no chunk of its own: %d and %d", len(before), len(all))
@@ -203,7 +203,7 @@ func TestRestoreFindsWrongCheckpoint(t *testing.T) {
 	silently(t, s.db, "UPDATE app.product SET price = 3 WHERE id = 3")
 	sell(t, s.db, 3)
 	s.checkpointed(t)
-	s.published(t)
+	published(t, s.db)
 	want := contents(t, s.db)
 	for _, c := range []struct {
 		name, from, until string

@@ -37,7 +37,7 @@ func TestRestoreIntoNewerMajor(t *testing.T) {
 	sell(t, s.db, 10)
 	s.checkpointed(t)
 	sell(t, s.db, 10)
-	s.published(t)
+	published(t, s.db)
 	want := pgtest.Dump(t, s.db) + pgtest.Sequences(t, s.db)
 	if dir := newestServer(); dir != "" {
 		t.Setenv("PGBRIDGE_SERVER_BINDIR", dir)

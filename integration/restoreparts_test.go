@@ -13,7 +13,7 @@ func TestRestoreFromCheckpointBetweenParts(t *testing.T) {
 	t.Parallel()
 	s := newFolderSite(t, `CREATE TABLE item (id int PRIMARY KEY, name text UNIQUE, pad text); INSERT INTO item SELECT n, 'n' || n, 'old' FROM generate_series(1, 1000) n;
 		CREATE TABLE keyless (v text); ALTER TABLE keyless REPLICA IDENTITY FULL`)
-	s.published(t)
+	published(t, s.db)
 	s.db.Exec(t, `CREATE FUNCTION pgbridge.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF (SELECT parts FROM pgbridge.chain) = 3 THEN RAISE EXCEPTION 'no room for another part'; END IF; RETURN NEW; END $$;
 		CREATE TRIGGER full_ BEFORE INSERT ON pgbridge.outbox FOR EACH ROW EXECUTE FUNCTION pgbridge.full()`)
@@ -36,7 +36,7 @@ func TestRestoreFromCheckpointBetweenParts(t *testing.T) {
 	s.db.Exec(t, `UPDATE item SET late = 8 WHERE id = 5; INSERT INTO keyless VALUES ('after'); DELETE FROM later`)
 	s.start(t, "run")
 	s.confirmed(t, 1)
-	s.published(t)
+	published(t, s.db)
 	end := contents(t, s.db)
 	s.requireRestores(t, []restoreCase{
 		{"from it", nil, end, 1, 0, nil},

@@ -19,7 +19,7 @@ func TestRestoreTornTransaction(t *testing.T) {
 	s.db.Exec(t, "INSERT INTO small VALUES (1), (2)")
 	before := contents(t, s.db)
 	s.db.Exec(t, "INSERT INTO big SELECT n, repeat(md5(n::text), 3000) FROM generate_series(1, 400) n; DELETE FROM small")
-	s.published(t)
+	published(t, s.db)
 	s.run.stop(t)
 
 	files := s.recordFiles(t)

@@ -70,17 +70,6 @@ func flipped(raw []byte) []byte {
 
 func nothing([]byte) []byte { return nil }
 
-// inArchives waits until nothing is left in the outbox.
-func inArchives(t testing.TB, s *site) {
-	t.Helper()
-	eventually(t, "everything is in the archives", func() error {
-		if n := s.db.Value(t, `SELECT count(*) FROM pgbridge.outbox`); n != "0" {
-			return errors.New(n + " records in the outbox")
-		}
-		return nil
-	})
-}
-
 // An archive is spoilt in every way; verify names each, and repair heals it from
 // the other one.
 func TestVerifyAndRepair(t *testing.T) {
@@ -90,15 +79,15 @@ func TestVerifyAndRepair(t *testing.T) {
 	writer, id := board(t, "dir://"+one, url)
 	running := writer.start(t, "run")
 	for n := range 12 {
-		inArchives(t, writer) // so that each is a record of its own
+		published(t, writer.db) // so that each is a record of its own
 		writer.db.Exec(t, fmt.Sprintf(`INSERT INTO post SELECT n, repeat('text ', 100) FROM generate_series(%d, %d) n; UPDATE post SET title = 'x' WHERE id = %[1]d`, 1000+100*n, 1099+100*n))
 	}
 	writer.db.Exec(t, `ALTER TABLE post ADD COLUMN more int DEFAULT 1`)
 	writer.db.Exec(t, `CREATE INDEX ON post (more)`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	writer.pgbridge(t, "checkpoint", "create")
 	writer.db.Exec(t, `INSERT INTO post VALUES (500, 'after the checkpoint')`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	reader := &site{env: []string{"PGBRIDGE_ARCHIVE=dir://" + one + "," + url}} // no database, no key
 	var clean verifyReport
 	eventually(t, "verify is clean", func() error { // the checkpoint's mark may still be on its way
@@ -242,7 +231,7 @@ func TestVerifyDatabase(t *testing.T) {
 	checkEqual("writer from the genesis", writer, false)
 	writer.pgbridge(t, "checkpoint", "create")
 	change()
-	inArchives(t, writer)
+	published(t, writer.db)
 	sameData(t, source, follower)
 	checkEqual("writer from a checkpoint", writer, true)
 	eventually(t, "the follower is past the checkpoint", func() error {
@@ -281,18 +270,18 @@ func TestVerifyDatabase(t *testing.T) {
 	checkEqual("after an index was made", writer, true)
 	source.Exec(t, `ALTER TABLE item ADD COLUMN more int DEFAULT 7`)
 	source.Exec(t, `INSERT INTO item VALUES (9999, 'new', NULL, 8)`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	if stdout, stderr, code := writer.try(t, "verify", "--database"); code != 0 || !strings.Contains(stdout, "could be compared in public.item\n") {
 		t.Errorf("after a new column: got exit code %d, %s%s, want it to be equal as far as that can be told", code, stdout, stderr)
 	}
 	source.Exec(t, `ALTER TABLE item RENAME COLUMN id TO number`)
 	source.Exec(t, `INSERT INTO item VALUES (10000, 'newer', NULL, 8)`)
-	inArchives(t, writer)
+	published(t, writer.db)
 	if _, stderr, code := writer.try(t, "verify", "--database"); code == 0 || !strings.Contains(stderr, "checkpoint create") {
 		t.Errorf("after a change of a table: got exit code %d, %s, want it to ask for a checkpoint", code, stderr)
 	}
 	writer.pgbridge(t, "checkpoint", "create")
-	inArchives(t, writer)
+	published(t, writer.db)
 	eventually(t, "compared from the new checkpoint", func() error {
 		if stdout, stderr, code := writer.try(t, "verify", "--database"); code != 0 || !strings.Contains(stdout, "from checkpoint 2") {
 			return errors.New(stdout + stderr)
