@@ -1,9 +1,6 @@
 package action
 
-import (
-	"errors"
-	"unicode/utf8"
-)
+import "errors"
 
 // How each byte is written inside a JSON string: 0 as itself, 'u' as \u00xx,
 // else a backslash and this letter. There is one way to write any string.
@@ -180,7 +177,3 @@ func unescape(b []byte) (c byte, n int) {
 	}
 	return b[1], 2
 }
-
-// ValidText tells whether b may stand in a record: UTF-8 without NUL, which is
-// all that Postgres sends under client_encoding UTF8.
-func ValidText(b []byte) bool { return utf8.Valid(b) }

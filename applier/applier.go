@@ -29,7 +29,7 @@ type Applier struct {
 	// Until is where to stop, with everything before it committed; Run then returns
 	// nil after it has called Reached, if that is set, with the transaction that it
 	// stopped before. The zero value stops nowhere.
-	Until   Until
+	Until   archive.Moment
 	Reached func(next action.Tx)
 	// Only are the tables whose rows are applied; nil: all. For a part of a
 	// database, which can never be followed: with ToEnd.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
 )
 
 const oneTable = `CREATE TABLE t (id int PRIMARY KEY, a text)`
@@ -90,7 +91,7 @@ func TestSchemaChanges(t *testing.T) {
 		r := g.rig(t, oneTable)
 		records := altered(r)
 		half := r.target(t)
-		half.until = Until{Place: Place{Writer: r.writer, Epoch: 1, Seq: records[1].Header.Seq, Tx: 2}}
+		half.until = archive.Moment{Place: archive.Place{Writer: r.writer, Epoch: 1, Seq: records[1].Header.Seq, Tx: 2}}
 		if err := half.apply(t.Context(), records); err != nil || !half.stopped {
 			t.Fatalf("got %v, stopped %v", err, half.stopped)
 		}

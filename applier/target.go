@@ -26,7 +26,7 @@ type target struct {
 	rowsOnly bool // no function is called
 	decided  decisions
 	owner    action.Writer // who may change the schema
-	until    Until
+	until    archive.Moment
 	only     []action.Name // the tables whose rows are applied; nil: all
 	// finish is called before the first transaction that is not part of the
 	// initial copy; nil when the copy is over.

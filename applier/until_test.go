@@ -10,54 +10,21 @@ import (
 	"github.com/pgbridge/pgbridge/sql"
 )
 
-func TestUntilStops(t *testing.T) {
-	w := action.Writer{1}
-	at := func(p Place) Until { p.Writer = w; return Until{Place: p} }
-	for _, c := range []struct {
-		name  string
-		until Until
-		n     int
-		tx    action.Tx
-		want  bool
-	}{
-		{"nothing stops", Until{}, 3, action.Tx{Part: 1, LSN: 1 << 40, At: 1 << 40}, false},
-		{"time: at it", Until{Time: time.UnixMicro(100)}, 0, action.Tx{Part: 1, At: 100}, false},
-		{"time: after it", Until{Time: time.UnixMicro(100)}, 0, action.Tx{Part: 1, At: 101}, true},
-		{"position: before it", Until{Before: 16}, 0, action.Tx{Part: 1, LSN: 15}, false},
-		{"position: at it", Until{Before: 16}, 0, action.Tx{Part: 1, LSN: 16}, true},
-		{"a part is never cut off", Until{Before: 16}, 0, action.Tx{Part: 2, LSN: 17}, false},
-		{"record: the last of it", at(Place{Epoch: 2, Seq: 7, Tx: WholeRecord}), 9, action.Tx{Part: 1}, false},
-		{"record: the one after", at(Place{Epoch: 2, Seq: 6, Tx: WholeRecord}), 0, action.Tx{Part: 1}, true},
-		{"record: one before", at(Place{Epoch: 2, Seq: 8, Tx: 0}), 1, action.Tx{Part: 1}, false},
-		{"record: an epoch before", at(Place{Epoch: 3, Seq: 1, Tx: 0}), 1, action.Tx{Part: 1}, false},
-		{"record: an epoch after", at(Place{Epoch: 1, Seq: 9, Tx: 0}), 0, action.Tx{Part: 1}, true},
-		{"transaction: it", at(Place{Epoch: 2, Seq: 7, Tx: 1}), 1, action.Tx{Part: 1}, false},
-		{"transaction: the one after", at(Place{Epoch: 2, Seq: 7, Tx: 1}), 2, action.Tx{Part: 1}, true},
-		{"another writer's", Until{Place: Place{Writer: action.Writer{2}, Epoch: 1, Seq: 1}}, 2, action.Tx{Part: 1}, false},
-		{"the first of two", Until{Time: time.UnixMicro(100), Before: 16}, 0, action.Tx{Part: 1, At: 50, LSN: 20}, true},
-	} {
-		h := archive.Header{Writer: w, Epoch: 2, Seq: 7}
-		if got := c.until.stops(&h, c.n, c.tx); got != c.want {
-			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
 func TestApplyUntil(t *testing.T) {
 	g := newGround(t)
 	// Positions and times are 16, 32, 48 and so on.
 	for _, c := range []struct {
 		name  string
-		until Until
+		until archive.Moment
 		slow  bool // a row that makes the group be replayed one by one
 		want  string
 		txs   int // of record 3 that are applied
 	}{
-		{"inside of a record", Until{Before: 48}, false, "(1) (2)", 0},
-		{"by time", Until{Time: time.UnixMicro(50)}, false, "(1) (2) (3)", 1},
-		{"transaction by transaction", Until{Before: 64}, true, "(1) (2) (3)", 1},
-		{"between records", Until{Before: 32}, false, "(1)", 0},
-		{"nowhere", Until{Before: 1000}, false, "(1) (2) (3) (4)", 2},
+		{"inside of a record", archive.Moment{Before: 48}, false, "(1) (2)", 0},
+		{"by time", archive.Moment{Time: time.UnixMicro(50)}, false, "(1) (2) (3)", 1},
+		{"transaction by transaction", archive.Moment{Before: 64}, true, "(1) (2) (3)", 1},
+		{"between records", archive.Moment{Before: 32}, false, "(1)", 0},
+		{"nowhere", archive.Moment{Before: 1000}, false, "(1) (2) (3) (4)", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := g.rig(t, "CREATE TABLE t (id int PRIMARY KEY)")
@@ -94,7 +61,7 @@ func TestApplyUntil(t *testing.T) {
 func TestApplyUntilTooEarly(t *testing.T) {
 	r := newRig(t, "CREATE TABLE t (id int PRIMARY KEY)")
 	to := r.target(t)
-	to.until = Until{Before: 1}
+	to.until = archive.Moment{Before: 1}
 	err := to.apply(t.Context(), []opened{r.record(does(insert("t", []string{"id"}, 1)).copied())})
 	if !errors.Is(err, ErrTooEarly) {
 		t.Errorf("got %v, want ErrTooEarly", err)

@@ -3,42 +3,11 @@ package audit
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/sql"
 )
-
-// Moment is a state of the database: after every transaction that is not after
-// the moment. Of several conditions the one that is met first counts. The zero
-// Moment is the end of the chain.
-type Moment struct {
-	Time   time.Time  // before the first transaction that was committed later
-	Before action.LSN // before the first transaction at or after this position
-	// Epoch and Seq are a record, and Tx a transaction in it; a negative Tx is the
-	// last. It is the state after it.
-	Epoch uint32
-	Seq   uint64
-	Tx    int
-}
-
-// passed tells whether a transaction comes after the moment. A part goes with the
-// transaction that it is part of.
-func (m *Moment) passed(at Position, tx action.Tx) bool {
-	switch {
-	case tx.Part > 1:
-		return false
-	case !m.Time.IsZero() && at.At.After(m.Time):
-		return true
-	case m.Before > 0 && tx.LSN >= m.Before:
-		return true
-	case m.Seq == 0 || at.Epoch < m.Epoch:
-		return false
-	case at.Epoch > m.Epoch || at.Seq > m.Seq:
-		return true
-	}
-	return at.Seq == m.Seq && m.Tx >= 0 && at.Tx > m.Tx
-}
 
 // Diff is what changed between two moments, in sum: a row that was inserted and
 // deleted again is not in it, nor one that has its old values again. The chain is
@@ -48,8 +17,8 @@ func (m *Moment) passed(at Position, tx action.Tx) bool {
 type Diff struct {
 	Chain   Chain
 	Genesis *sql.Genesis
-	From    Moment
-	To      Moment
+	From    archive.Moment
+	To      archive.Moment
 	Tables  []action.Name // only these, if any
 }
 

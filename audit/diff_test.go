@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/archive"
 )
 
 // changes are the rows of a difference as lines, in order.
@@ -32,6 +33,11 @@ func (d *Diff) changes(t *testing.T) (lines []string) {
 	return lines
 }
 
+// after is the moment after a transaction of the chain.
+func (w *writer) after(epoch uint32, seq uint64, tx int) archive.Moment {
+	return archive.Moment{Place: archive.Place{Writer: w.key.Writer(), Epoch: epoch, Seq: seq, Tx: tx}}
+}
+
 func TestDiff(t *testing.T) {
 	t.Parallel()
 	w := newWriter(t)
@@ -42,18 +48,18 @@ func TestDiff(t *testing.T) {
 	w.next(statement("ALTER TABLE post ADD n int"), truncate(), insert("2", "two"), insert("9", "nine"))
 	for _, test := range []struct {
 		name     string
-		from, to Moment
+		from, to archive.Moment
 		want     []string
 	}{
-		{"nothing", Moment{Time: begin.Add(3 * time.Second)}, Moment{Time: begin.Add(3 * time.Second)}, nil},
-		{"by time", Moment{Time: begin.Add(3 * time.Second)}, Moment{Time: begin.Add(8 * time.Second)}, []string{"updated id=1 title=one>uno"}},
-		{"from the beginning", Moment{Time: begin}, Moment{Epoch: 1, Seq: 2, Tx: 0}, []string{"inserted id=1 id=>1 title=>one"}},
-		{"by record", Moment{Epoch: 1, Seq: 2, Tx: -1}, Moment{Epoch: 1, Seq: 4, Tx: -1}, []string{
+		{"nothing", archive.Moment{Time: begin.Add(3 * time.Second)}, archive.Moment{Time: begin.Add(3 * time.Second)}, nil},
+		{"by time", archive.Moment{Time: begin.Add(3 * time.Second)}, archive.Moment{Time: begin.Add(8 * time.Second)}, []string{"updated id=1 title=one>uno"}},
+		{"from the beginning", archive.Moment{Time: begin}, w.after(1, 2, 0), []string{"inserted id=1 id=>1 title=>one"}},
+		{"by record", w.after(1, 2, archive.WholeRecord), w.after(1, 4, archive.WholeRecord), []string{
 			"deleted id=1 id=1> title=one>", "deleted id=3 id=3> title=three>", "inserted id=5 id=>5 title=>five", "inserted id=6 id=>6 title=>six",
 		}},
-		{"by transaction", Moment{Epoch: 1, Seq: 3, Tx: 1}, Moment{Epoch: 1, Seq: 3, Tx: 3}, []string{"inserted id=4 id=>4 title=>four", "updated id=2 title=x>two"}},
-		{"by position", Moment{Before: 16 * 4}, Moment{Before: 16*4 + 1}, []string{"updated id=1 title=one>uno"}},
-		{"a truncate", Moment{Epoch: 1, Seq: 4, Tx: -1}, Moment{}, []string{
+		{"by transaction", w.after(1, 3, 1), w.after(1, 3, 3), []string{"inserted id=4 id=>4 title=>four", "updated id=2 title=x>two"}},
+		{"by position", archive.Moment{Before: 16 * 4}, archive.Moment{Before: 16*4 + 1}, []string{"updated id=1 title=one>uno"}},
+		{"a truncate", w.after(1, 4, archive.WholeRecord), archive.Moment{}, []string{
 			"deleted id=5 id=5> title=five>", "deleted id=6 id=6> title=six>", "inserted id=9 id=>9 title=>nine",
 		}},
 	} {
@@ -62,7 +68,7 @@ func TestDiff(t *testing.T) {
 			requireLines(t, d.changes(t), test.want)
 		})
 	}
-	d := Diff{Chain: w.chain, Genesis: w.genesis(), From: Moment{Epoch: 1, Seq: 4, Tx: -1}, To: Moment{Epoch: 1, Seq: 2, Tx: -1}}
+	d := Diff{Chain: w.chain, Genesis: w.genesis(), From: w.after(1, 4, archive.WholeRecord), To: w.after(1, 2, archive.WholeRecord)}
 	if _, err := d.Run(t.Context()); !errors.Is(err, ErrOrder) {
 		t.Errorf("the wrong way round: got %v, want ErrOrder", err)
 	}
@@ -76,13 +82,13 @@ func TestDiffAfterAnotherKey(t *testing.T) {
 	w.next(insert("1", "one"), key("1", "2"), key("2", "3"))
 	w.next(update("3", "drei"), key("3", "4"))
 	for _, test := range []struct {
-		to   Moment
+		to   archive.Moment
 		want []string
 	}{
-		{Moment{Epoch: 1, Seq: 3, Tx: 0}, []string{"updated id=3 title=one>drei"}},
-		{Moment{}, []string{"deleted id=3 id=3> title=one>", "inserted id=4 id=>4 title=>drei"}},
+		{w.after(1, 3, 0), []string{"updated id=3 title=one>drei"}},
+		{archive.Moment{}, []string{"deleted id=3 id=3> title=one>", "inserted id=4 id=>4 title=>drei"}},
 	} {
-		d := Diff{Chain: w.chain, Genesis: w.genesis(), From: Moment{Epoch: 1, Seq: 2, Tx: -1}, To: test.to}
+		d := Diff{Chain: w.chain, Genesis: w.genesis(), From: w.after(1, 2, archive.WholeRecord), To: test.to}
 		requireLines(t, d.changes(t), test.want)
 	}
 }
@@ -113,7 +119,7 @@ func TestDiffWithoutKey(t *testing.T) {
 			w := newWriter(t)
 			w.next(test.before...)
 			w.next(test.after...)
-			d := Diff{Chain: w.chain, Genesis: w.looseGenesis(), From: Moment{Epoch: 1, Seq: 2, Tx: -1}}
+			d := Diff{Chain: w.chain, Genesis: w.looseGenesis(), From: w.after(1, 2, archive.WholeRecord)}
 			requireLines(t, d.changes(t), test.want)
 		})
 	}
@@ -140,7 +146,7 @@ func TestDiffOfOneRow(t *testing.T) {
 			w := newWriter(t)
 			w.next(test.before...)
 			w.next(test.after...)
-			d := Diff{Chain: w.chain, Genesis: w.genesis(), From: Moment{Epoch: 1, Seq: 2, Tx: -1}}
+			d := Diff{Chain: w.chain, Genesis: w.genesis(), From: w.after(1, 2, archive.WholeRecord)}
 			requireLines(t, d.changes(t), test.want)
 		})
 	}
@@ -161,14 +167,14 @@ func TestDiffLearnsTheKey(t *testing.T) {
 	post1 := "updated id=1 title=old>new"
 	for _, test := range []struct {
 		name   string
-		from   Moment
+		from   archive.Moment
 		tables []action.Name
 		want   []string
 	}{
-		{"made in between", Moment{Epoch: 1, Seq: 2, Tx: -1}, nil, []string{"inserted id=1 id=>1 v=>c", "inserted id=2 id=>2 v=>b", post1}},
-		{"made before", Moment{Epoch: 1, Seq: 3, Tx: -1}, nil, []string{"updated id=1 v=a>c"}},
-		{"only the one", Moment{Epoch: 1, Seq: 2, Tx: -1}, []action.Name{young}, []string{"inserted id=1 id=>1 v=>c", "inserted id=2 id=>2 v=>b"}},
-		{"only the other", Moment{Epoch: 1, Seq: 2, Tx: -1}, []action.Name{post}, []string{post1}},
+		{"made in between", w.after(1, 2, archive.WholeRecord), nil, []string{"inserted id=1 id=>1 v=>c", "inserted id=2 id=>2 v=>b", post1}},
+		{"made before", w.after(1, 3, archive.WholeRecord), nil, []string{"updated id=1 v=a>c"}},
+		{"only the one", w.after(1, 2, archive.WholeRecord), []action.Name{young}, []string{"inserted id=1 id=>1 v=>c", "inserted id=2 id=>2 v=>b"}},
+		{"only the other", w.after(1, 2, archive.WholeRecord), []action.Name{post}, []string{post1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := Diff{Chain: w.chain, Genesis: w.genesis(), From: test.from, Tables: test.tables}
@@ -194,14 +200,14 @@ func TestDiffNamesItsMoments(t *testing.T) {
 		return fmt.Sprintf("%d:%d", p.Seq, p.Tx)
 	}
 	for _, test := range []struct {
-		from, to Moment
+		from, to archive.Moment
 		want     string
 		rows     int
 	}{
-		{Moment{Epoch: 1, Seq: 1, Tx: -1}, Moment{Epoch: 1, Seq: 2, Tx: -1}, "none to 2:1", 2},
-		{Moment{Epoch: 1, Seq: 2, Tx: 0}, Moment{Epoch: 1, Seq: 3, Tx: 0}, "2:0 to 3:0", 2},
-		{Moment{Epoch: 1, Seq: 3, Tx: -1}, Moment{}, "3:1 to 5:1", 3},
-		{Moment{Epoch: 1, Seq: 3, Tx: -1}, Moment{Epoch: 1, Seq: 4, Tx: -1}, "3:1 to 5:0", 2}, // a transaction in parts is indivisible
+		{w.after(1, 1, archive.WholeRecord), w.after(1, 2, archive.WholeRecord), "none to 2:1", 2},
+		{w.after(1, 2, 0), w.after(1, 3, 0), "2:0 to 3:0", 2},
+		{w.after(1, 3, archive.WholeRecord), archive.Moment{}, "3:1 to 5:1", 3},
+		{w.after(1, 3, archive.WholeRecord), w.after(1, 4, archive.WholeRecord), "3:1 to 5:0", 2}, // a transaction in parts is indivisible
 	} {
 		d := Diff{Chain: w.chain, Genesis: w.genesis(), From: test.from, To: test.to}
 		c, err := d.Run(t.Context())
@@ -210,37 +216,6 @@ func TestDiffNamesItsMoments(t *testing.T) {
 		}
 		if got := place(c.From) + " to " + place(c.To); got != test.want || len(c.Rows) != test.rows {
 			t.Errorf("got %s with %d rows, want %s with %d", got, len(c.Rows), test.want, test.rows)
-		}
-	}
-}
-
-// What is after a moment, to both ends of it.
-func TestMomentPassed(t *testing.T) {
-	t.Parallel()
-	at := time.UnixMicro(1_000_000)
-	for _, test := range []struct {
-		name   string
-		moment Moment
-		at     Position
-		tx     action.Tx
-		want   bool
-	}{
-		{"the end of the chain", Moment{}, Position{Epoch: 9, Seq: 9, Tx: 9}, action.Tx{LSN: 9}, false},
-		{"at the time", Moment{Time: at}, Position{At: at}, action.Tx{}, false},
-		{"after the time", Moment{Time: at}, Position{At: at.Add(time.Microsecond)}, action.Tx{}, true},
-		{"before the position", Moment{Before: 48}, Position{}, action.Tx{LSN: 47}, false},
-		{"at the position", Moment{Before: 48}, Position{}, action.Tx{LSN: 48}, true},
-		{"a part after the time", Moment{Time: at}, Position{At: at.Add(time.Second)}, action.Tx{Part: 2}, false},
-		{"an earlier epoch", Moment{Epoch: 2, Seq: 5, Tx: 1}, Position{Epoch: 1, Seq: 9, Tx: 9}, action.Tx{}, false},
-		{"a later epoch", Moment{Epoch: 2, Seq: 5, Tx: 1}, Position{Epoch: 3, Seq: 1}, action.Tx{}, true},
-		{"an earlier record", Moment{Epoch: 2, Seq: 5, Tx: 1}, Position{Epoch: 2, Seq: 4, Tx: 9}, action.Tx{}, false},
-		{"its transaction", Moment{Epoch: 2, Seq: 5, Tx: 1}, Position{Epoch: 2, Seq: 5, Tx: 1}, action.Tx{}, false},
-		{"the transaction after it", Moment{Epoch: 2, Seq: 5, Tx: 1}, Position{Epoch: 2, Seq: 5, Tx: 2}, action.Tx{}, true},
-		{"any of the record", Moment{Epoch: 2, Seq: 5, Tx: -1}, Position{Epoch: 2, Seq: 5, Tx: 9}, action.Tx{}, false},
-		{"a later record", Moment{Epoch: 2, Seq: 5, Tx: -1}, Position{Epoch: 2, Seq: 6}, action.Tx{}, true},
-	} {
-		if got := test.moment.passed(test.at, test.tx); got != test.want {
-			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
 }

@@ -103,13 +103,13 @@ func (f *fold) wanted(name action.Name) bool {
 func (f *fold) read(ctx context.Context) error {
 	inside := false
 	begin := func(at Position, tx action.Tx) error {
-		if f.To.passed(at, tx) {
-			if !inside && !f.From.passed(at, tx) {
+		if f.To.Passed(at.place(), tx) {
+			if !inside && !f.From.Passed(at.place(), tx) {
 				return ErrOrder
 			}
 			return errStop
 		}
-		if !inside && f.From.passed(at, tx) {
+		if !inside && f.From.Passed(at.place(), tx) {
 			inside = true
 		}
 		if !inside {

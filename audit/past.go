@@ -17,7 +17,7 @@ func (f *fold) before(ctx context.Context) error {
 	}
 	state := map[action.Name]*past{}
 	begin := func(at Position, tx action.Tx) error {
-		if f.From.passed(at, tx) {
+		if f.From.Passed(at.place(), tx) {
 			return errStop
 		}
 		return nil

@@ -34,8 +34,10 @@ type Position struct {
 }
 
 // String is the form that restore --until takes.
-func (p Position) String() string {
-	return fmt.Sprintf("%s:%d:%d:%d", p.Writer, p.Epoch, p.Seq, p.Tx)
+func (p Position) String() string { return p.place().String() }
+
+func (p Position) place() archive.Place {
+	return archive.Place{Writer: p.Writer, Epoch: p.Epoch, Seq: p.Seq, Tx: p.Tx}
 }
 
 // change is what happened to one row, to all rows of a table, or to the schema.

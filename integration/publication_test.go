@@ -25,7 +25,7 @@ func TestPublicationChanged(t *testing.T) {
 	}
 }
 
-func changePublication(t *testing.T, change string, working bool) { //nolint:revive // two tests in one
+func changePublication(t *testing.T, change string, working bool) {
 	db := pgtest.New(t)
 	db.Exec(t, `CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE kept (id int PRIMARY KEY)`)
 	writer := newSite(t, db, "dir://"+t.TempDir()).withKey(t)

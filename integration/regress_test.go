@@ -86,7 +86,7 @@ func openFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for _, d := range []string{dir, filepath.Join(dir, "results")} {
-		if err := os.Chmod(d, 0o777); err != nil { //nolint:gosec // for the server's user
+		if err := os.Chmod(d, 0o777); err != nil { // for the server's user
 			t.Fatal(err)
 		}
 	}

@@ -88,7 +88,7 @@ func regressionInput(t *testing.T, tests string) string {
 	for _, file := range files {
 		name := filepath.Base(file)
 		text := withoutLeftOut(t, strings.TrimSuffix(name, ".sql"), readFile(t, file))
-		if err := os.WriteFile(filepath.Join(dir, "sql", name), []byte(text), 0o644); err != nil { //nolint:gosec // for psql
+		if err := os.WriteFile(filepath.Join(dir, "sql", name), []byte(text), 0o644); err != nil { // for psql
 			t.Fatal(err)
 		}
 	}

@@ -61,7 +61,7 @@ type builder struct {
 
 // begin takes the head of the next transaction. part is what the chain has of
 // a transaction that was cut.
-func (b *builder) begin(tx action.Tx, done bool, part sql.Part) { //nolint:revive // done is a fact, not a mode
+func (b *builder) begin(tx action.Tx, done bool, part sql.Part) {
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
 	b.tx.Part, b.inCall, b.defined, b.checkpoints, b.rewritten, b.script = 1, false, nil, nil, nil, nil
 	b.marks.begin(tx.XID)

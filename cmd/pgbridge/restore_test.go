@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/sql"
 )
 
@@ -22,9 +22,9 @@ func TestParseUntil(t *testing.T) {
 		{"2026-11-20T11:00:00+01:00", untilText{time: now.Add(-2 * time.Hour)}},
 		{"90m", untilText{time: now.Add(-90 * time.Minute)}},
 		{"checkpoint:7", untilText{checkpoint: 7}},
-		{"1:5120", untilText{place: applier.Place{Epoch: 1, Seq: 5120, Tx: applier.WholeRecord}}},
-		{"2:1:0", untilText{place: applier.Place{Epoch: 2, Seq: 1, Tx: 0}}},
-		{writer.String() + ":1:7:3", untilText{place: applier.Place{Writer: writer, Epoch: 1, Seq: 7, Tx: 3}}},
+		{"1:5120", untilText{place: archive.Place{Epoch: 1, Seq: 5120, Tx: archive.WholeRecord}}},
+		{"2:1:0", untilText{place: archive.Place{Epoch: 2, Seq: 1, Tx: 0}}},
+		{writer.String() + ":1:7:3", untilText{place: archive.Place{Writer: writer, Epoch: 1, Seq: 7, Tx: 3}}},
 	} {
 		c.want.text = c.text
 		if got, err := parseUntil(c.text, now); err != nil || got != c.want {
@@ -41,26 +41,26 @@ func TestParseUntil(t *testing.T) {
 func TestPassed(t *testing.T) {
 	w := action.Writer{1}
 	at := sql.Progress{Writer: w, Epoch: 2, Seq: 7, Txs: 3, LSN: 100, Clock: action.Clock{Micros: 1000}}
-	place := func(epoch uint32, seq uint64, tx int) applier.Until {
-		return applier.Until{Place: applier.Place{Writer: w, Epoch: epoch, Seq: seq, Tx: tx}}
+	place := func(epoch uint32, seq uint64, tx int) archive.Moment {
+		return archive.Moment{Place: archive.Place{Writer: w, Epoch: epoch, Seq: seq, Tx: tx}}
 	}
 	for _, c := range []struct {
 		name  string
-		until applier.Until
+		until archive.Moment
 		skip  action.LSN
 		want  bool
 	}{
-		{"no end", applier.Until{}, 0, false},
-		{"later", applier.Until{Time: time.UnixMicro(1000)}, 0, false},
-		{"earlier", applier.Until{Time: time.UnixMicro(999)}, 0, true},
-		{"position after", applier.Until{Before: 101}, 0, false},
-		{"position of the last", applier.Until{Before: 100}, 0, true},
-		{"position of the checkpoint that was loaded", applier.Until{Before: 100}, 100, false},
-		{"this record", place(2, 7, applier.WholeRecord), 0, false},
+		{"no end", archive.Moment{}, 0, false},
+		{"later", archive.Moment{Time: time.UnixMicro(1000)}, 0, false},
+		{"earlier", archive.Moment{Time: time.UnixMicro(999)}, 0, true},
+		{"position after", archive.Moment{Before: 101}, 0, false},
+		{"position of the last", archive.Moment{Before: 100}, 0, true},
+		{"position of the checkpoint that was loaded", archive.Moment{Before: 100}, 100, false},
+		{"this record", place(2, 7, archive.WholeRecord), 0, false},
 		{"this transaction", place(2, 7, 2), 0, false},
 		{"the one before", place(2, 7, 1), 0, true},
-		{"the record before", place(2, 6, applier.WholeRecord), 0, true},
-		{"the epoch before", place(1, 9, applier.WholeRecord), 0, true},
+		{"the record before", place(2, 6, archive.WholeRecord), 0, true},
+		{"the epoch before", place(1, 9, archive.WholeRecord), 0, true},
 		{"the epoch after", place(3, 1, 0), 0, false},
 	} {
 		p := at

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -21,7 +21,7 @@ type untilText struct {
 	text       string
 	time       time.Time
 	checkpoint uint64
-	place      applier.Place // without a writer: the owner's
+	place      archive.Place // without a writer: the owner's
 }
 
 var placePattern = regexp.MustCompile(`^(?:([0-9a-f]{64}):)?(\d+):(\d+)(?::(\d+))?$`)
@@ -49,7 +49,7 @@ func parseUntil(text string, now time.Time) (u untilText, err error) {
 	}
 	epoch, err1 := strconv.ParseUint(m[2], 10, 32)
 	seq, err2 := strconv.ParseUint(m[3], 10, 63)
-	u.place.Epoch, u.place.Seq, u.place.Tx = uint32(epoch), seq, applier.WholeRecord
+	u.place.Epoch, u.place.Seq, u.place.Tx = uint32(epoch), seq, archive.WholeRecord
 	var err3 error
 	if m[4] != "" {
 		u.place.Tx, err3 = strconv.Atoi(m[4])
@@ -62,14 +62,14 @@ func parseUntil(text string, now time.Time) (u untilText, err error) {
 
 // resolve makes what the applier understands of it. latest is the position which a
 // checkpoint may not lie behind if the restore is to begin with it, 0 for any.
-func (u *untilText) resolve(ctx context.Context, r *restoring) (until applier.Until, latest action.LSN, err error) {
+func (u *untilText) resolve(ctx context.Context, r *restoring) (until archive.Moment, latest action.LSN, err error) {
 	switch {
 	case u.checkpoint > 0:
 		c, err := r.confirmed(ctx, u.checkpoint)
 		if err != nil {
 			return until, 0, err
 		}
-		return applier.Until{Before: c.LSN}, c.LSN, nil
+		return archive.Moment{Before: c.LSN}, c.LSN, nil
 	case u.place.Seq > 0:
 		if u.place.Writer == (action.Writer{}) {
 			u.place.Writer = r.genesis.Owner
@@ -79,9 +79,9 @@ func (u *untilText) resolve(ctx context.Context, r *restoring) (until applier.Un
 			return until, 0, fmt.Errorf("--until %s: %w", u.text, err)
 		}
 		// What is in a checkpoint at this position, or before it, is before the record.
-		return applier.Until{Place: u.place}, record.Header.From, nil
+		return archive.Moment{Place: u.place}, record.Header.From, nil
 	}
-	return applier.Until{Time: u.time}, 0, nil
+	return archive.Moment{Time: u.time}, 0, nil
 }
 
 // confirmed is a checkpoint that was asked for by its number.
@@ -97,7 +97,7 @@ func (r *restoring) confirmed(ctx context.Context, n uint64) (*checkpoint.Checkp
 }
 
 // passed tells whether a database is beyond a moment already.
-func passed(u applier.Until, p sql.Progress) bool {
+func passed(u archive.Moment, p sql.Progress) bool {
 	switch {
 	case !u.Time.IsZero() && p.Clock.Time().After(u.Time), u.Before > 0 && p.LSN >= u.Before && p.Skip == 0:
 		return true
@@ -106,5 +106,5 @@ func passed(u applier.Until, p sql.Progress) bool {
 	if q.Seq == 0 || q.Writer != p.Writer || p.Epoch != q.Epoch {
 		return q.Seq > 0 && q.Writer == p.Writer && p.Epoch > q.Epoch
 	}
-	return p.Seq > q.Seq || p.Seq == q.Seq && q.Tx != applier.WholeRecord && p.Txs > q.Tx+1
+	return p.Seq > q.Seq || p.Seq == q.Seq && q.Tx != archive.WholeRecord && p.Txs > q.Tx+1
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -33,7 +34,7 @@ type restoring struct {
 	*told
 	finder   *checkpoint.Finder
 	chunks   *checkpoint.Library
-	stop     applier.Until
+	stop     archive.Moment
 	begun    bool                   // by an earlier run
 	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
 	check    *checkpoint.Checkpoint // to compare with on the way; nil: none
@@ -163,7 +164,7 @@ func (r *restoring) replay(ctx context.Context, at sql.Progress) error {
 
 // apply replays up to a moment and returns the transaction after it, a zero one at
 // the end of the chain.
-func (r *restoring) apply(ctx context.Context, m *meter, genesis sql.Genesis, until applier.Until) (next action.Tx, err error) {
+func (r *restoring) apply(ctx context.Context, m *meter, genesis sql.Genesis, until archive.Moment) (next action.Tx, err error) {
 	apply := &applier.Applier{
 		Connect: r.connect, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
 		Reached: func(tx action.Tx) { next = tx },

@@ -91,29 +91,29 @@ func (t *told) recordAt(ctx context.Context, at checkpoint.Head) (archive.Record
 
 // moment reads a moment: a time, how long ago, a place in the chain, or a
 // checkpoint.
-func (t *told) moment(ctx context.Context, text string) (audit.Moment, error) {
+func (t *told) moment(ctx context.Context, text string) (archive.Moment, error) {
 	u, err := parseUntil(text, time.Now())
 	switch {
 	case err != nil:
-		return audit.Moment{}, usageError{err}
+		return archive.Moment{}, usageError{err}
 	case u.checkpoint > 0:
 		return t.atCheckpoint(ctx, u.checkpoint)
 	case u.place.Seq == 0:
-		return audit.Moment{Time: u.time}, nil
+		return archive.Moment{Time: u.time}, nil
 	case u.place.Writer != (action.Writer{}) && u.place.Writer != t.genesis.Owner:
-		return audit.Moment{}, usageError{fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)}
+		return archive.Moment{}, usageError{fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)}
 	}
-	return audit.Moment{Epoch: u.place.Epoch, Seq: u.place.Seq, Tx: u.place.Tx}, nil
+	return archive.Moment{Place: archive.Place{Writer: t.genesis.Owner, Epoch: u.place.Epoch, Seq: u.place.Seq, Tx: u.place.Tx}}, nil
 }
 
-func (t *told) atCheckpoint(ctx context.Context, number uint64) (audit.Moment, error) {
+func (t *told) atCheckpoint(ctx context.Context, number uint64) (archive.Moment, error) {
 	find, err := t.checkpoints(ctx)
 	if err != nil {
-		return audit.Moment{}, err
+		return archive.Moment{}, err
 	}
 	c, err := find.Open(ctx, number)
 	if err == nil {
 		err = find.Confirm(ctx, &c)
 	}
-	return audit.Moment{Before: c.LSN}, err
+	return archive.Moment{Before: c.LSN}, err
 }

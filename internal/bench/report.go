@@ -156,7 +156,7 @@ func (r *report) write(w io.Writer) error {
 	return nil
 }
 
-func verdict(pass bool) string { //nolint:revive // a fact, not a mode
+func verdict(pass bool) string {
 	if pass {
 		return "pass"
 	}
