@@ -1,7 +1,12 @@
 package audit
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -237,6 +242,36 @@ func TestVerifyUnreadableCheckpoint(t *testing.T) {
 	if got := told(b.verify(t, a...), a); !slices.Equal(got, []string{"unreadable checkpoint 1-1 has 0"}) {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A chunk that its writer signed, and that cannot be unpacked.
+func TestVerifyUnreadableChunk(t *testing.T) {
+	t.Parallel()
+	b := &beside{writer: chainOf(t, 3)}
+	m := b.manifest("1\tone\n")
+	bad := &m.Files[0].Chunks[0]
+	record := b.oversized(b.chunks[bad.Seq-1])
+	b.chunks[bad.Seq-1], bad.Digest = b.wrap(&record), record.Digest
+	b.confirm(b.checkpoint(m))
+	a := []Archive{folder(t, slices.Concat(b.items, b.chunks, b.manifests)...)}
+	if got, want := told(b.verify(t, a...), a), []string{"missing chunk 2-2", "unreadable chunk 2-2 in 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// oversized is the record of an item again, signed anew over a header that says
+// a larger size than its body has.
+func (b *beside) oversized(item archive.Item) archive.Record {
+	b.t.Helper()
+	parts := bytes.SplitN(item.Data, []byte("\n"), 3)
+	line := regexp.MustCompile(`"size":\d+`).ReplaceAll(parts[0], []byte(`"size":4096`))
+	seed := sha256.Sum256([]byte("writer"))
+	signature := ed25519.Sign(ed25519.NewKeyFromSeed(seed[:]), append([]byte("pgbridge record v1\n"), line...))
+	record, err := archive.Open(slices.Concat(line, []byte("\n"+base64.RawURLEncoding.EncodeToString(signature)+"\n"), parts[2]))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return record
 }
 
 // A checkpoint that nothing confirms is told of, and nothing that it names is read.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/archive/node"
 	"github.com/pgbridge/pgbridge/internal/fakearchive"
@@ -142,5 +144,46 @@ func TestRepairFromBundler(t *testing.T) {
 	r = w.heal(t, nil, a...)
 	if len(r.Faults) != 2 || !strings.Contains(r.Faults[0].Detail, "not written to") {
 		t.Errorf("into a gateway: got %+v, want it to be refused", r.Faults)
+	}
+}
+
+// mislabelling is a folder that hands out whole items with the right record under
+// the wrong tags, though what it lists and the records by themselves are right.
+type mislabelling struct {
+	folder *archive.Folder
+	t      *testing.T
+}
+
+func (m *mislabelling) Name() string { return "mislabelling" }
+
+func (m *mislabelling) Find(ctx context.Context, q archive.Query) ([]archive.Ref, error) {
+	return m.folder.Find(ctx, q)
+}
+
+func (m *mislabelling) FindGenesis(ctx context.Context, db action.Digest) ([]archive.Ref, error) {
+	return m.folder.FindGenesis(ctx, db)
+}
+
+func (m *mislabelling) Get(ctx context.Context, id string) ([]byte, error) {
+	return m.folder.Get(ctx, id)
+}
+
+func (m *mislabelling) Item(ctx context.Context, id string, limit int) (archive.Item, error) {
+	item, err := m.folder.Item(ctx, id, limit)
+	return strange(m.t, item, "Seq", "132", item.Data), err
+}
+
+// An item is copied only if its tags are those of its record.
+func TestRepairChecksTags(t *testing.T) {
+	t.Parallel()
+	w := chainOf(t, 5)
+	whole := folder(t, w.items...)
+	a := []Archive{folder(t, w.items[:5]...), {Finder: &mislabelling{whole.Finder.(*archive.Folder), t}}}
+	r := w.heal(t, nil, a...)
+	if len(r.Faults) != 1 || !strings.Contains(r.Faults[0].Detail, "its tags say") || r.Repaired != 0 {
+		t.Errorf("got %d repaired and %+v, want what is forged refused", r.Repaired, r.Faults)
+	}
+	if r := w.heal(t, archive.KeyWallet(w.key), a...); len(r.Faults) > 0 || r.Repaired != 1 {
+		t.Errorf("with a key: got %d repaired and %+v, want it made anew", r.Repaired, r.Faults)
 	}
 }
