@@ -260,7 +260,7 @@ func unpublished(t testing.TB, source *pgtest.DB, at string) error {
 	t.Helper()
 	// First the slot: what it has confirmed was in the outbox before.
 	confirmed := source.Query(t, `SELECT confirmed_flush_lsn >= $1::pg_lsn, format('confirmed %s of %s', confirmed_flush_lsn, $1)
-		FROM pg_replication_slots WHERE database = current_database() AND NOT temporary`, at)
+		FROM pg_replication_slots WHERE database = current_database() AND plugin = 'pgoutput' AND NOT temporary`, at)
 	if len(confirmed) != 1 {
 		return fmt.Errorf("%d slots", len(confirmed))
 	} else if confirmed[0][0] != "t" {
