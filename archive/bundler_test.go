@@ -171,10 +171,11 @@ func TestPutHangs(t *testing.T) {
 		{"stored, half a receipt", fakearchive.Drip, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := fakearchive.New(t)
 			s.Script(fakearchive.Post, test.fault)
 			c := patient(t)
-			c.Header, c.Exchange = time.Second, 2*time.Second
+			c.Header, c.Exchange = 5*time.Second, 10*time.Second
 			item := storetest.NewChain(t, "put").Next(t, archive.TypeActions, []byte("body"))
 			if _, err := bundlers(s, c)["turbo"].Put(t.Context(), item.Bytes); err != nil {
 				t.Fatalf("Put: %v", err)

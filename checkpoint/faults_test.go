@@ -41,6 +41,7 @@ func TestCreateInterrupted(t *testing.T) {
 			t.Fatalf("stopped at chunk %d: got %v, want context.Canceled", at, err)
 		}
 		cancel(nil)
+		noneMakes(t, db)
 	}
 	o.folder.after = nil
 	before, _ := o.folder.puts()
@@ -172,6 +173,7 @@ func TestCreateRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			conn := db.Connect(t)
+			defer noneMakes(t, db)
 			defer conn.Close(t.Context())
 			if _, err := conn.Exec(t.Context(), test.with); err != nil {
 				t.Fatal(err)
@@ -186,4 +188,10 @@ func TestCreateRefuses(t *testing.T) {
 	if chunks, others := o.folder.puts(); chunks+others > 0 {
 		t.Errorf("got %d puts, want none", chunks+others)
 	}
+}
+
+// noneMakes waits until the session of a maker that was stopped has ended.
+func noneMakes(t *testing.T, db *pgtest.DB) {
+	t.Helper()
+	db.Wait(t, "0", `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 }

@@ -225,7 +225,7 @@ func TestCreateDividesTables(t *testing.T) { // not parallel: it sets a variable
 // One session leaves the server's cache to those who work with it.
 func TestCreateLeavesTheCache(t *testing.T) {
 	t.Parallel()
-	cluster := pgtest.Start(t, pgtest.Config{Settings: map[string]string{"shared_buffers": "4MB"}})
+	cluster := pgtest.Start(t, pgtest.Config{Settings: map[string]string{"shared_buffers": "4MB", "autovacuum": "off"}})
 	db := cluster.Database(t)
 	db.Exec(t, `CREATE EXTENSION pg_buffercache; CREATE TABLE big (id int PRIMARY KEY, v text); INSERT INTO big SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i`)
 	db.Exec(t, "VACUUM FREEZE big")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,8 @@ func TestCreateWhileTheSchemaChanges(t *testing.T) {
 	o := newOrigin(t, db)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	conn := db.Connect(t)
+	var between atomic.Int64 // statements; longer where a snapshot takes longer
+	between.Store(int64(700 * time.Millisecond))
 	go func() {
 		defer close(stopped)
 		for i := 0; ; i++ {
@@ -120,7 +123,7 @@ func TestCreateWhileTheSchemaChanges(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(700 * time.Millisecond):
+				case <-time.After(time.Duration(between.Load())):
 				}
 				if _, err := conn.Exec(t.Context(), statement); err != nil {
 					t.Errorf("%s: %v", statement, err)
@@ -136,6 +139,8 @@ func TestCreateWhileTheSchemaChanges(t *testing.T) {
 			made = append(made, r)
 		} else if !strings.Contains(err.Error(), "try again when that is over") {
 			t.Error(err)
+		} else {
+			between.Store(2 * between.Load())
 		}
 		if len(made) == 3 {
 			break
@@ -169,7 +174,7 @@ func TestCreateWhileTheSchemaChanges(t *testing.T) {
 // A transaction that runs is waited for, and what it wrote is in the checkpoint.
 func TestCreateWaitsForTransactions(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t)
+	db := pgtest.Start(t, pgtest.Config{NoSync: true}).Database(t) // where no other test has transactions
 	db.Exec(t, `CREATE TABLE t (id int PRIMARY KEY)`)
 	o := newOrigin(t, db)
 	writer := db.Connect(t)

@@ -18,7 +18,7 @@ import (
 func TestIdentify(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	before := now(t, db)
+	before := lsn(t, db, "SELECT pg_current_wal_flush_lsn()") // it is what a server identifies itself with
 	system, err := connect(t, replication(t, db)).Identify(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -106,9 +106,9 @@ func TestDeadlineAnywhere(t *testing.T) {
 		slow = &dribble{Conn: conn}
 		return slow, err
 	}
-	db.Exec(t, `INSERT INTO t SELECT i, repeat('x', i) FROM generate_series(1, 100) i`)
 	r := reader{stream: start(t, config, 0)}
 	slow.on.Store(true)
+	db.Exec(t, `INSERT INTO t SELECT i, repeat('x', i) FROM generate_series(1, 100) i`)
 	passed := 0
 	for end := now(t, db); r.at < end; {
 		err := r.take(t, noDeadline)
@@ -182,12 +182,12 @@ func TestKeepsAlive(t *testing.T) {
 			db := pgtest.New(t)
 			prepare(t, db)
 			config := replication(t, db)
-			config.RuntimeParams["wal_sender_timeout"] = "2s"
+			config.RuntimeParams["wal_sender_timeout"] = "10s"
 			config.RuntimeParams["application_name"] = name(t)
 			r := reader{stream: start(t, config, 0)}
 			run(t, r.stream)
 			db.Exec(t, test.backlog)
-			db.Wait(t, "t", `SELECT reply_time > backend_start + interval '5 seconds' FROM pg_stat_replication WHERE application_name = $1`, name(t))
+			db.Wait(t, "t", `SELECT reply_time > backend_start + interval '25 seconds' FROM pg_stat_replication WHERE application_name = $1`, name(t))
 			db.Exec(t, `INSERT INTO t VALUES (0)`)
 			if got := r.upTo(t, now(t, db)); !strings.HasSuffix(" "+got, " 0") {
 				t.Errorf("afterwards: got rows %.20q…, want the last to be 0", got)

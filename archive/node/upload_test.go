@@ -188,6 +188,7 @@ func TestUploadAnnouncesMuch(t *testing.T) {
 		defer stop()
 		<-send
 	}
+	until(t, "all have begun", func() bool { return !r.uploads.TryAcquire(13) || release(r, 13) })
 	r.put(foreign(t, 1, "small"))
 }
 

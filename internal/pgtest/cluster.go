@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net"
@@ -28,6 +29,8 @@ type Config struct {
 	// NoSync runs the server with fsync off: faster, and still safe against
 	// Kill, which does not stop the operating system.
 	NoSync bool
+
+	name string
 }
 
 // Cluster is one Postgres server. Its superuser is "postgres", and it trusts
@@ -36,6 +39,7 @@ type Config struct {
 // but for those that start, stop or copy.
 type Cluster struct {
 	engine  engine
+	name    string // by which it is told from another one that has its port
 	port    int
 	major   int
 	running bool
@@ -78,7 +82,7 @@ func (c Config) settings(major int) []string {
 		set["fsync"] = "off"
 	}
 	maps.Copy(set, c.Settings)
-	var args []string
+	args := server.Named(c.name)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		args = append(args, "-c", name+"="+set[name])
 	}
@@ -103,9 +107,10 @@ func start(config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.name = rand.Text()
 	// A port is free when it is chosen, not for ever: try again with another.
 	for attempt := 1; ; attempt++ {
-		c := &Cluster{}
+		c := &Cluster{name: config.name}
 		if c.port, err = server.FreePort(); err != nil {
 			return nil, err
 		}
@@ -151,7 +156,7 @@ func (c *Cluster) ready(ctx context.Context) (conn *pgx.Conn, err error) {
 	defer cancel()
 	var ended error
 	err = Poll(ctx, func() (err error) {
-		if conn, err = c.tryConnect(ctx); err != nil {
+		if conn, err = server.Connect(ctx, c.url("postgres", "postgres"), c.name); err != nil {
 			ended = c.engine.Alive()
 		}
 		if ended != nil {
@@ -163,14 +168,6 @@ func (c *Cluster) ready(ctx context.Context) (conn *pgx.Conn, err error) {
 		return nil, ended
 	}
 	return conn, err
-}
-
-// tryConnect gives up soon: the proxy of a container that is just starting
-// takes a connection and may then say nothing for a minute.
-func (c *Cluster) tryConnect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	return pgx.Connect(ctx, c.url("postgres", "postgres"))
 }
 
 // Start starts a server that was stopped or killed and waits until it takes

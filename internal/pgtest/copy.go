@@ -32,7 +32,7 @@ func (c *Cluster) Copy(t testing.TB) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clone := &Cluster{engine: to, port: port, major: c.major}
+	clone := &Cluster{engine: to, name: c.name, port: port, major: c.major}
 	t.Cleanup(func() { clone.close(t) })
 	return clone
 }

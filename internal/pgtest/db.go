@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // DB is a database of one test. Its name needs quotes, in SQL and in a URL, so
@@ -174,11 +175,26 @@ func (db *DB) drop() error {
 	})
 	return errors.Join(err, db.Cluster.with("postgres", func(ctx context.Context, conn *pgx.Conn) error {
 		return errors.Join(
-			execute(ctx, conn, "DROP DATABASE "+db.quoted()+" WITH (FORCE)", nil),
+			dropDatabase(ctx, conn, db.quoted()),
 			// A server keeps the state of few origins, and those of pgbridge have the database's number in their name.
 			each(ctx, conn, fmt.Sprintf(`SELECT format('SELECT pg_catalog.pg_replication_origin_drop(%%L)', roname)
 				FROM pg_catalog.pg_replication_origin WHERE roname LIKE 'pgbridge\_%d\_%%'`, oid)))
 	}))
+}
+
+// dropDatabase is more patient than the server, which gives the sessions that it
+// ends five seconds.
+func dropDatabase(ctx context.Context, conn *pgx.Conn, name string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = Poll(ctx, func() error { // err says it
+		err = execute(ctx, conn, "DROP DATABASE "+name+" WITH (FORCE)", nil)
+		if server := (*pgconn.PgError)(nil); errors.As(err, &server) && server.Code == "55006" { // in use
+			return err
+		}
+		return nil
+	})
+	return err
 }
 
 // each runs the statements that a query returns, one after the other.

@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -38,12 +39,19 @@ func (s Suite) Run() int {
 		shared.cluster = nil
 	}
 	if code == 0 {
-		if err := goleak.Find(before); err != nil {
+		if err := leaks(before); err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest:", err)
 			code = 1
 		}
 	}
 	return code
+}
+
+// leaks waits until the goroutines that are about to end have ended.
+func leaks(before goleak.Option) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return Poll(ctx, func() error { return goleak.Find(before) })
 }
 
 // Shared returns the server that the tests of a package share, with the zero

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -19,6 +20,7 @@ type Server struct {
 	Major   int
 
 	password string
+	name     string
 	engine   engine
 }
 
@@ -60,8 +62,8 @@ func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{Port: port, password: s.Password}
-	if v.engine, err = s.make(ctx, port, settings); err != nil {
+	v := &Server{Port: port, password: s.Password, name: rand.Text()}
+	if v.engine, err = s.make(ctx, port, append(Named(v.name), settings...)); err != nil {
 		return nil, err
 	}
 	if err = v.engine.Start(ctx); err == nil {
@@ -85,7 +87,7 @@ func (v *Server) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		conn, err := v.tryConnect(ctx)
+		conn, err := Connect(ctx, v.URL("postgres"), v.name)
 		if err == nil {
 			err = v.ask(ctx, conn)
 			return errors.Join(err, conn.Close(ctx))
@@ -159,10 +161,26 @@ func (v *Server) Destroy(ctx context.Context) error {
 	return errors.Join(err, v.engine.Remove(ctx))
 }
 
-// tryConnect gives up soon: the proxy of a container that is just starting
-// takes a connection and may then say nothing for a minute.
-func (v *Server) tryConnect(ctx context.Context) (*pgx.Conn, error) {
+// Named are the arguments of a server that is to be told from others by a name.
+func Named(name string) []string { return []string{"-c", "cluster_name=" + name} }
+
+// Connect is a connection to the server of that name. Another one may have got its
+// port first, and lets everybody in. It gives up soon: the proxy of a container
+// that is just starting takes a connection and may then say nothing for a minute.
+func Connect(ctx context.Context, url, name string) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	return pgx.Connect(ctx, v.URL("postgres"))
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	var got string
+	err = conn.QueryRow(ctx, "SELECT current_setting('cluster_name')").Scan(&got)
+	if err == nil && got != name {
+		err = errors.New("the port is already in use by another server")
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
 }

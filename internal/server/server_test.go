@@ -9,6 +9,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Who asks for a server does not get another one that has its port.
+func TestConnectToAnother(t *testing.T) {
+	ctx := t.Context()
+	from, err := Find(ctx, EngineAnswers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := from.Start(ctx, []string{"-c", "fsync=off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := Connect(ctx, v.URL("postgres"), "another"); err == nil || !portTaken(err) {
+		t.Errorf("got %v, %v, want that the port is in use", conn, err)
+	}
+	if err := v.Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A server with a password lets nobody in without it, and leaves nothing.
 func TestPassword(t *testing.T) {
 	ctx := t.Context()
