@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 	"github.com/pgbridge/pgbridge/sql"
 )
@@ -99,7 +99,7 @@ func (e *evolution) run(t testing.TB, conn *pgconn.PgConn, statement string) {
 func (p *pipe) restoreUntil(t testing.TB, head string) *pgtest.DB {
 	t.Helper()
 	epoch, seq, _ := strings.Cut(head, ":")
-	place := applier.Place{Writer: p.key.Writer(), Tx: applier.WholeRecord}
+	place := archive.Place{Writer: p.key.Writer(), Tx: archive.WholeRecord}
 	var errs [2]error
 	var e uint64
 	e, errs[0] = strconv.ParseUint(epoch, 10, 32)
@@ -111,7 +111,7 @@ func (p *pipe) restoreUntil(t testing.TB, head string) *pgtest.DB {
 	db := p.source.Cluster.Database(t)
 	p.join(t, db.URL())
 	apply := p.applier(t, db.URL())
-	apply.ToEnd, apply.Until = true, applier.Until{Place: place}
+	apply.ToEnd, apply.Until = true, archive.Moment{Place: place}
 	if err := apply.Run(t.Context()); err != nil {
 		t.Fatalf("restore until %s: %v", head, err)
 	}
