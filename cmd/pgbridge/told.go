@@ -103,7 +103,8 @@ func (t *told) moment(ctx context.Context, text string) (archive.Moment, error) 
 	case u.place.Writer != (action.Writer{}) && u.place.Writer != t.genesis.Owner:
 		return archive.Moment{}, usageError{fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)}
 	}
-	return archive.Moment{Place: archive.Place{Writer: t.genesis.Owner, Epoch: u.place.Epoch, Seq: u.place.Seq, Tx: u.place.Tx}}, nil
+	u.place.Writer = t.genesis.Owner
+	return archive.Moment{Place: u.place}, nil
 }
 
 func (t *told) atCheckpoint(ctx context.Context, number uint64) (archive.Moment, error) {
