@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +26,9 @@ and deleted again in between is not in it, nor what has its old value again. A r
 got another key is one that was deleted and one that was inserted.
 
 A MOMENT is a time (RFC 3339, or a date), how long ago it was (90m), a place in the
-chain (WRITER:EPOCH:SEQ, or WRITER:EPOCH:SEQ:INDEX, as history prints it), or
-checkpoint:N. It is the state after everything up to there. Without --to it is the end
-of the chain.
+chain (WRITER:EPOCH:SEQ, or WRITER:EPOCH:SEQ:INDEX, as history prints it),
+checkpoint:N, or the id of a data item. It is the state after everything up to there.
+Without --to it is the end of the chain.
 
     app.posts updated id=7
         title: "hello" -> "hello, world"
@@ -50,15 +51,18 @@ statements, rows (table, operation, key, columns with name, had, old, has, new).
 			if from == "" {
 				return usageError{errors.New("since when? give --from MOMENT: a time, how long ago, WRITER:EPOCH:SEQ[:INDEX] or checkpoint:N")}
 			}
-			names, err := parseTables(tables)
-			if err != nil {
+			now := time.Now()
+			first, err1 := parseMoment(from, now)
+			last, err2 := parseMoment(to, now)
+			names, err3 := parseTables(tables)
+			if err := errors.Join(err1, err2, err3); err != nil {
 				return usageError{err}
 			}
 			db, err := a.chosenDB(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
-			return a.diff(cmd.Context(), db, from, to, names)
+			return a.diff(cmd.Context(), db, first, last, names)
 		},
 	}
 	dbIDFlag(cmd.Flags(), &id)
@@ -68,19 +72,17 @@ statements, rows (table, operation, key, columns with name, had, old, has, new).
 	return cmd
 }
 
-func (a *app) diff(ctx context.Context, db action.Digest, from, to string, tables []action.Name) error {
+func (a *app) diff(ctx context.Context, db action.Digest, from, to moment, tables []action.Name) error {
 	t, err := a.told(ctx, db)
 	if err != nil {
 		return err
 	}
 	d := &audit.Diff{Chain: t.whole, Genesis: &t.genesis, Tables: tables}
-	if d.From, err = t.moment(ctx, from); err != nil {
+	if d.From, _, err = t.resolve(ctx, from); err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
-	if to != "" {
-		if d.To, err = t.moment(ctx, to); err != nil {
-			return fmt.Errorf("--to: %w", err)
-		}
+	if d.To, _, err = t.resolve(ctx, to); err != nil {
+		return fmt.Errorf("--to: %w", err)
 	}
 	changes, err := d.Run(ctx)
 	if errors.Is(err, audit.ErrOrder) {

@@ -171,26 +171,3 @@ func TestLogFilter(t *testing.T) {
 		})
 	}
 }
-
-func TestParseMoment(t *testing.T) {
-	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	for _, test := range []struct {
-		text string
-		want string // empty: an error
-	}{
-		{"2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"},
-		{"2026-11-20T10:00:00.5+02:00", "2026-11-20T08:00:00.5Z"},
-		{"2026-11-20 10:00:00.123456Z", "2026-11-20T10:00:00.123456Z"},
-		{"2026-11-20 10:00:00", "2026-11-20T10:00:00Z"},
-		{"2026-11-20", "2026-11-20T00:00:00Z"},
-		{"90m", "2026-11-20T10:30:00Z"},
-		{"-90m", ""},
-		{"yesterday", ""},
-		{"20.11.2026", ""},
-	} {
-		got, err := parseMoment(test.text, now)
-		if want := test.want; (err != nil) != (want == "") || err == nil && got.Format(time.RFC3339Nano) != want {
-			t.Errorf("%q: got %v, %v, want %q", test.text, got, err, want)
-		}
-	}
-}

@@ -73,10 +73,10 @@ func (w *asked) parse(now time.Time) (want wanted, err error) {
 			return want, fmt.Errorf("--writer: %w", err)
 		}
 	}
-	if want.since, err = parseMoment(w.since, now); err != nil {
+	if want.since, err = parseTime(w.since, now); err != nil {
 		return want, fmt.Errorf("--since: %w", err)
 	}
-	if want.until, err = parseMoment(w.until, now); err != nil {
+	if want.until, err = parseTime(w.until, now); err != nil {
 		return want, fmt.Errorf("--until: %w", err)
 	}
 	return want, w.checkTags()

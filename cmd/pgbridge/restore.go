@@ -67,9 +67,10 @@ As of another moment than the last:
     --until 90m                    the same, how long ago
     --until checkpoint:7           what checkpoint 7 holds
     --until 1:5120                 up to record 5120 of epoch 1, as pgbridge log prints
-                                   it; with its writer and a colon in front if it is
-                                   not the owner's
+                                   it, or history, which puts the writer in front
     --until 1:5120:3               up to transaction 3 of it, from 0
+    --until tzxw…3Q                up to the record in the data item with this id of 43
+                                   characters; with :3 behind it up to that transaction
 
 A part of it: with --table only the rows of those tables are loaded. All others are
 empty, and foreign keys to them are not made, which is said. Such a database is
@@ -95,7 +96,7 @@ type restoreOptions struct {
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	dbIDFlag(flags, &o.id)
 	flags.IntVar(&o.jobs, "jobs", defaultJobs(), "load rows and make indexes with this `number` of sessions at once")
-	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, or EPOCH:RECORD[:TRANSACTION]")
+	flags.StringVar(&o.until, "until", "", "as of this `moment`: a time, checkpoint:N, EPOCH:RECORD[:TRANSACTION], or the id of an item")
 	flags.StringSliceVar(&o.tables, "table", nil, "only the rows of this `schema.table`, may be repeated")
 	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "begin with the checkpoint of this `number`, or with none; default: the newest that can be used")
@@ -112,7 +113,7 @@ func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {
 	if r.db, err = parseDBID(o.id); err != nil {
 		return nil, err
 	}
-	if r.until, err = parseUntil(o.until, now); err != nil {
+	if r.until, err = parseMoment(o.until, now); err != nil {
 		return nil, fmt.Errorf("--until: %w", err)
 	}
 	switch {

@@ -10,34 +10,6 @@ import (
 	"github.com/pgbridge/pgbridge/sql"
 )
 
-func TestParseUntil(t *testing.T) {
-	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	writer := action.Writer{0xab}
-	for _, c := range []struct {
-		text string
-		want untilText
-	}{
-		{"", untilText{}},
-		{"2026-11-20T10:00:00Z", untilText{time: now.Add(-2 * time.Hour)}},
-		{"2026-11-20T11:00:00+01:00", untilText{time: now.Add(-2 * time.Hour)}},
-		{"90m", untilText{time: now.Add(-90 * time.Minute)}},
-		{"checkpoint:7", untilText{checkpoint: 7}},
-		{"1:5120", untilText{place: archive.Place{Epoch: 1, Seq: 5120, Tx: archive.WholeRecord}}},
-		{"2:1:0", untilText{place: archive.Place{Epoch: 2, Seq: 1, Tx: 0}}},
-		{writer.String() + ":1:7:3", untilText{place: archive.Place{Writer: writer, Epoch: 1, Seq: 7, Tx: 3}}},
-	} {
-		c.want.text = c.text
-		if got, err := parseUntil(c.text, now); err != nil || got != c.want {
-			t.Errorf("%q: got %+v, %v, want %+v", c.text, got, err, c.want)
-		}
-	}
-	for _, bad := range []string{"yesterday", "checkpoint:", "checkpoint:0", "checkpoint:-1", "0:1", "1:0", "1:1:1:1", "1:99999999999999999999", "99999999999:1", "abc:1:1"} {
-		if got, err := parseUntil(bad, now); err == nil {
-			t.Errorf("%q: got %+v, want an error", bad, got)
-		}
-	}
-}
-
 func TestPassed(t *testing.T) {
 	w := action.Writer{1}
 	at := sql.Progress{Writer: w, Epoch: 2, Seq: 7, Txs: 3, LSN: 100, Clock: action.Clock{Micros: 1000}}

@@ -32,8 +32,8 @@ func (r *restoring) choose(ctx context.Context, reader *archive.Multi) error {
 	}
 	r.chunks = r.library()
 	var latest action.LSN
-	if r.stop, latest, err = r.until.resolve(ctx, r); err != nil {
-		return err
+	if r.stop, latest, err = r.resolve(ctx, r.until); err != nil {
+		return fmt.Errorf("--until: %w", err)
 	}
 	if err := r.look(ctx); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r *restoring) chooseBase(ctx context.Context, latest action.LSN) error {
 		return r.whole(ctx, c)
 	}
 	if r.from != newest {
-		c, err := r.confirmed(ctx, r.from)
+		c, err := confirmed(ctx, r.finder, r.from)
 		if err == nil {
 			err = fits(ctx, c)
 		}

@@ -23,7 +23,7 @@ type restoring struct {
 	db      action.Digest
 	jobs    int
 	from    uint64 // newest, genesisOnly, or a checkpoint
-	until   untilText
+	until   moment
 	tables  []action.Name // nil: all
 	dryRun  bool
 	follows bool
@@ -270,4 +270,17 @@ func (r *restoring) printResult() error {
 		b.WriteString("this is a part of the database: schema pgbridge was dropped, and it cannot follow\n")
 	}
 	return r.print(out, "%s", b.String())
+}
+
+// passed tells whether a database is beyond a moment already.
+func passed(u archive.Moment, p sql.Progress) bool {
+	switch {
+	case !u.Time.IsZero() && p.Clock.Time().After(u.Time), u.Before > 0 && p.LSN >= u.Before && p.Skip == 0:
+		return true
+	}
+	q := u.Place
+	if q.Seq == 0 || q.Writer != p.Writer || p.Epoch != q.Epoch {
+		return q.Seq > 0 && q.Writer == p.Writer && p.Epoch > q.Epoch
+	}
+	return p.Seq > q.Seq || p.Seq == q.Seq && q.Tx != archive.WholeRecord && p.Txs > q.Tx+1
 }

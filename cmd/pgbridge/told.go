@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
@@ -89,32 +88,63 @@ func (t *told) recordAt(ctx context.Context, at checkpoint.Head) (archive.Record
 	return archive.Record{}, fmt.Errorf("record %d of epoch %d: %w (asked: %s)", at.Seq, at.Epoch, failed, t.archive.Name())
 }
 
-// moment reads a moment: a time, how long ago, a place in the chain, or a
-// checkpoint.
-func (t *told) moment(ctx context.Context, text string) (archive.Moment, error) {
-	u, err := parseUntil(text, time.Now())
+// resolve finds what m names in the chain. latest is the position which a checkpoint
+// may not lie behind, if it is to be before the moment; 0: it has a time of its own.
+func (t *told) resolve(ctx context.Context, m moment) (at archive.Moment, latest action.LSN, err error) {
 	switch {
-	case err != nil:
-		return archive.Moment{}, usageError{err}
-	case u.checkpoint > 0:
-		return t.atCheckpoint(ctx, u.checkpoint)
-	case u.place.Seq == 0:
-		return archive.Moment{Time: u.time}, nil
-	case u.place.Writer != (action.Writer{}) && u.place.Writer != t.genesis.Owner:
-		return archive.Moment{}, usageError{fmt.Errorf("%q: the chain is written by %s", text, t.genesis.Owner)}
+	case m.checkpoint > 0:
+		find, err := t.checkpoints(ctx)
+		if err != nil {
+			return at, 0, err
+		}
+		c, err := confirmed(ctx, find, m.checkpoint)
+		if err != nil {
+			return at, 0, err
+		}
+		return archive.Moment{Before: c.LSN}, c.LSN, nil
+	case m.item == "" && m.place.Seq == 0:
+		return archive.Moment{Time: m.time}, 0, nil
 	}
-	u.place.Writer = t.genesis.Owner
-	return archive.Moment{Place: u.place}, nil
+	record, err := t.recordOf(ctx, m)
+	if err != nil {
+		return at, 0, fmt.Errorf("%s: %w", m.text, err)
+	}
+	h := &record.Header
+	// What is in a checkpoint at its first position, or before it, is before the record.
+	return archive.Moment{Place: archive.Place{Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Tx: m.place.Tx}}, h.From, nil
 }
 
-func (t *told) atCheckpoint(ctx context.Context, number uint64) (archive.Moment, error) {
-	find, err := t.checkpoints(ctx)
-	if err != nil {
-		return archive.Moment{}, err
+// recordOf is the record that m names by its place, or by its item.
+func (t *told) recordOf(ctx context.Context, m moment) (archive.Record, error) {
+	owner := t.genesis.Owner
+	if m.item == "" && m.place.Writer != owner && m.place.Writer != (action.Writer{}) {
+		return archive.Record{}, usageError{fmt.Errorf("the chain is written by %s", owner)}
 	}
+	if m.item == "" {
+		return t.recordAt(ctx, checkpoint.Head{Writer: owner, Epoch: m.place.Epoch, Seq: m.place.Seq})
+	}
+	raw, err := t.archive.Get(ctx, m.item)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	record, err := archive.Open(raw)
+	if err != nil {
+		return archive.Record{}, err
+	}
+	if h := &record.Header; record.DB() != t.record.DB() || h.Writer != owner || h.Type != archive.TypeActions && h.Type != archive.TypeGenesis {
+		return archive.Record{}, usageError{fmt.Errorf("that item has no record of the chain of %s in it", t.record.DB())}
+	}
+	return record, nil
+}
+
+// confirmed is a checkpoint that was asked for by its number.
+func confirmed(ctx context.Context, find *checkpoint.Finder, number uint64) (*checkpoint.Checkpoint, error) {
 	c, err := find.Open(ctx, number)
 	if err == nil {
 		err = find.Confirm(ctx, &c)
 	}
-	return archive.Moment{Before: c.LSN}, err
+	if err != nil {
+		return nil, personError{fmt.Errorf("checkpoint %d cannot be used: %w", number, err)}
+	}
+	return &c, nil
 }
