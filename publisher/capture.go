@@ -57,7 +57,7 @@ func (c *capture) run(ctx context.Context) error {
 		case errors.Is(err, slot.ErrDeadline):
 			err = c.flush(ctx)
 		case err != nil:
-			return err
+			return explainEnd(err)
 		case msg.Data == nil:
 			err = c.keepalive(ctx, msg.End)
 		default:

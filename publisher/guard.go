@@ -2,10 +2,12 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
 )
@@ -47,4 +49,14 @@ func (g *guard) check(ctx context.Context, conn *pgx.Conn, to action.LSN) error 
 		return fmt.Errorf("%w: what was written then may be missing in the archive; restore from it, or found a new database", ErrPublication)
 	}
 	return nil
+}
+
+// explainEnd returns ErrPublication if that is why the server ended the stream:
+// up to 17 it does when the publication was dropped.
+func explainEnd(err error) error {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "42704" { // undefined_object
+		return fmt.Errorf("%w: %w", ErrPublication, err)
+	}
+	return err
 }
