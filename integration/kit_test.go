@@ -205,6 +205,14 @@ func sameData(t testing.TB, a, b *pgtest.DB) {
 	})
 }
 
+// noSessions waits until no session of pgbridge is left in db: one whose process
+// has ended keeps its slot, origin and locks for a moment, and what it began may
+// yet commit.
+func noSessions(t testing.TB, db *pgtest.DB) {
+	t.Helper()
+	db.Wait(t, "0", `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pgbridge'`)
+}
+
 // tryJoin runs init --join, which fails until the genesis is in the archive.
 func (s *site) tryJoin(t testing.TB, id string) error {
 	t.Helper()

@@ -32,7 +32,7 @@ func changePublication(t *testing.T, change string, working bool) {
 	writer.pgbridge(t, "init", "--name", "publication")
 	running := writer.start(t, "run")
 	db.Exec(t, `INSERT INTO kept VALUES (1)`)
-	db.Wait(t, "2", `SELECT max(seq) FROM pgbridge.outbox`) // it takes records
+	published(t, db)
 	if !working {
 		running.stop(t)
 	}
@@ -45,6 +45,7 @@ func changePublication(t *testing.T, change string, working bool) {
 			t.Errorf("run said\n%s\nwant it to speak of the publication", running)
 		}
 	}
+	noSessions(t, db)
 	_, stderr, code := writer.try(t, "run")
 	if code != 3 || !strings.Contains(stderr, "publication") {
 		t.Errorf("run: exit code %d\n%s\nwant 3, and a word on the publication", code, stderr)

@@ -22,6 +22,7 @@ func TestSchemaNeedsAPerson(t *testing.T) {
 	sameData(t, writer.db, peer.db)
 
 	following.stop(t)
+	noSessions(t, peer.db)
 	peer.db.Exec(t, `ALTER TABLE item ALTER a TYPE bigint; CREATE TABLE mine (id int); CREATE INDEX also_mine ON item (note)`)
 	writer.db.Exec(t, `INSERT INTO item VALUES (101, 'y', 2)`)
 	if _, stderr, code := peer.try(t, "run"); code != 3 || !strings.Contains(stderr, "public.item") || !strings.Contains(stderr, "SET digest = NULL WHERE table_name = 'public.item'") {
@@ -31,6 +32,7 @@ func TestSchemaNeedsAPerson(t *testing.T) {
 		t.Error("something was applied")
 	}
 	peer.db.Exec(t, `UPDATE pgbridge.fingerprint SET digest = NULL WHERE table_name = 'public.item'`)
+	noSessions(t, peer.db)
 	following = peer.start(t, "run")
 	peer.db.Wait(t, "1", `SELECT count(*) FROM item WHERE id = 101`)
 	peer.db.Exec(t, `DROP TABLE mine; DROP INDEX also_mine`)

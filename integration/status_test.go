@@ -116,6 +116,7 @@ func TestStatusOfWriter(t *testing.T) {
 	}
 
 	running.stop(t)
+	noSessions(t, writer.db)
 	writer.db.Exec(t, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()`)
 	if r, code := writer.status(t); code != 3 || r.Publishes.Slot.Found || len(r.Problems) != 2 || !r.Problems[1].Person {
 		t.Errorf("without a slot: got exit code %d, %+v", code, r)
@@ -130,7 +131,7 @@ func TestStatusOfFailingArchive(t *testing.T) {
 	url := "http://" + closed.Addr().String()
 	closed.Close()
 	writer, _ := board(t, "dir://"+filepath.Join(t.TempDir(), "not mounted"))
-	writer.start(t, "run")
+	running := writer.start(t, "run")
 	eventually(t, "the archive is said to fail", func() error {
 		r, code := writer.status(t)
 		if a := r.Publishes.Archives; code != 1 || len(a) != 1 || a[0].Failing == nil || a[0].Failing.Seq != 1 || a[0].Failing.Error == "" ||
@@ -140,6 +141,8 @@ func TestStatusOfFailingArchive(t *testing.T) {
 		return nil
 	})
 
+	running.stop(t) // it would note again that the archive fails
+	noSessions(t, writer.db)
 	writer.db.Exec(t, `UPDATE pgbridge.delivery SET state = 'parked' WHERE seq = 1`)
 	if r, code := writer.status(t); code != 3 || r.Publishes.Archives[0].Parked == nil || r.Publishes.Archives[0].Parked.Seq != 1 {
 		t.Errorf("parked: got exit code %d, %+v", code, r)
