@@ -60,6 +60,7 @@ func TestHugeTransaction(t *testing.T) {
 	var following *loop
 	for range 2 {
 		following = p.follow(t, follower)
+		follower.Wait(t, "ready", `SELECT stage FROM pgbridge.database`)
 		// In the middle of the transaction, waiting for its next part.
 		follower.Wait(t, "1", `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND backend_xid IS NOT NULL`)
 		if got := follower.Value(t, `SELECT count(*) FROM item`); got != "1000" {

@@ -194,7 +194,7 @@ func TestQuarantineCommands(t *testing.T) {
 			eventually(t, "join", func() error { return peer.tryJoin(t, id) })
 			peer.start(t, "run")
 			writer.db.Exec(t, `INSERT INTO app.task VALUES (99, 'all before it is there')`)
-			sameData(t, writer.db, peer.db)
+			applied(t, writer.db, peer.db)
 			writer.db.Exec(t, `DELETE FROM app.task`)
 			peer.db.Exec(t, `CREATE FUNCTION app.shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.title := upper(NEW.title); RETURN NEW; END';
 				CREATE TRIGGER shout BEFORE INSERT ON app.task FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION app.shout()`)

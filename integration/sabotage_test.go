@@ -121,6 +121,7 @@ func TestDriftEndsRun(t *testing.T) {
 		t.Errorf("got %s rows in quarantine, want 1", got)
 	}
 	follower.Exec(t, `INSERT INTO item VALUES (1, 'one')`)
+	noSessions(t, follower)
 	peer.start(t, "run")
 	sameData(t, source, follower)
 }
@@ -147,7 +148,8 @@ func TestDeadlock(t *testing.T) {
 	if _, err := first.Exec(ctx, `SELECT FROM two FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := second.Exec(ctx, `SET LOCAL deadlock_timeout = '1ms'; SELECT FROM three FOR UPDATE`); err != nil {
+	// The follower is the one that looks for a deadlock.
+	if _, err := second.Exec(ctx, `SET LOCAL deadlock_timeout = '10min'; SELECT FROM three FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
 	source.Exec(t, `BEGIN; UPDATE one SET n = 2; UPDATE two SET n = 2; UPDATE three SET n = 2; COMMIT`)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,20 +155,22 @@ func failWithValues(t *testing.T, source, follower *pgtest.DB, reader confidant,
 	t.Helper()
 	for i, c := range []struct{ spoil, mend string }{
 		{`INSERT INTO app.note VALUES ('vAlUe-2', 'vAlUe-mine')`, `DELETE FROM app.note WHERE id = 'vAlUe-2'`},
-		{`ALTER TABLE app.note ADD CONSTRAINT no CHECK (body NOT LIKE 'vAlUe-new%')`, `ALTER TABLE app.note DROP CONSTRAINT no`},
+		{`ALTER TABLE app.note ADD CONSTRAINT no CHECK (body NOT LIKE 'vAlUe-new%') NOT VALID`, `ALTER TABLE app.note DROP CONSTRAINT no`},
 		{
 			`CREATE FUNCTION app.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no %'', NEW.body; END';
 			CREATE TRIGGER no BEFORE INSERT ON app.note FOR EACH ROW EXECUTE FUNCTION app.no(); ALTER TABLE app.note ENABLE ALWAYS TRIGGER no`,
 			`DROP FUNCTION app.no CASCADE`,
 		},
-		{`ALTER TABLE app.note ALTER body TYPE int USING 1`, `ALTER TABLE app.note ALTER body TYPE text USING id`},
+		{`ALTER TABLE app.note ALTER body TYPE int USING ascii(right(id, 1))`, `ALTER TABLE app.note ALTER body TYPE text USING id`},
 	} {
+		follower.Wait(t, strconv.Itoa(i+1), `SELECT count(*) FROM app.note`) // it is at work
 		follower.Exec(t, c.spoil)
 		source.Exec(t, `INSERT INTO app.note VALUES ('vAlUe-' || $1, 'vAlUe-new' || $1)`, []string{"2", "3", "4", "5"}[i])
 		if code := running.wait(t); code != 3 {
 			t.Errorf("after %s: exit code %d, want 3:\n%s", c.spoil, code, running)
 		}
 		follower.Exec(t, c.mend)
+		noSessions(t, follower)
 		running = reader.start(t, "run")
 		all = append(all, running)
 	}
