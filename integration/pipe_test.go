@@ -152,6 +152,7 @@ func (l *loop) ended() error {
 // publish runs the publisher until the test ends or the loop is stopped.
 func (p *pipe) publish(t testing.TB) *loop {
 	t.Helper()
+	noSessions(t, p.source) // the publisher before could make the chain longer
 	replication, err := sql.ReplicationConfig(p.url)
 	if err != nil {
 		t.Fatal(err)
