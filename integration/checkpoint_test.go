@@ -226,9 +226,11 @@ func TestCheckpointSchedule(t *testing.T) {
 		t.Errorf("run ended with %d:\n%s", code, run)
 	}
 	db.Exec(t, `INSERT INTO t VALUES (1)`)
+	noSessions(t, db)
 	run = s.start(t, "run", "--checkpoint-every", "1s")
 	db.Wait(t, "t", `SELECT max(number) > $1::int FROM pgbridge.checkpoint`, quiet)
 	run.stop(t)
+	noSessions(t, db)
 
 	// Another one that is being made.
 	lock := db.Connect(t)
@@ -245,7 +247,12 @@ func TestCheckpointSchedule(t *testing.T) {
 	broken.env = append(broken.env, s.env[len(s.env)-1])
 	db.Exec(t, `INSERT INTO t VALUES (2)`)
 	run = broken.start(t, "run", "--checkpoint-every", "1s")
-	db.Wait(t, "1", `SELECT count(*) FROM pgbridge.checkpoint_failure`)
+	eventually(t, "the checkpoint fails", func() error {
+		if db.Value(t, `SELECT count(*) FROM pgbridge.checkpoint_failure`) == "0" {
+			return errors.New(run.String())
+		}
+		return nil
+	})
 	select {
 	case <-run.exited:
 		t.Errorf("run ended:\n%s", run)
@@ -259,6 +266,7 @@ func TestCheckpointSchedule(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "gone"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	noSessions(t, db)
 	run = broken.start(t, "run", "--checkpoint-every", "1s")
 	db.Wait(t, "0", `SELECT count(*) FROM pgbridge.checkpoint_failure`)
 	run.stop(t)

@@ -94,6 +94,7 @@ func newPair(t testing.TB) *pair {
 	run := p.writer.start(t, "run")
 	eventually(t, "join", func() error { return p.reader.tryJoin(t, p.id) })
 	run.kill()
+	noSessions(t, p.source)
 	p.conn = p.source.Connect(t)
 	return p
 }
@@ -114,7 +115,7 @@ func (p *pair) work(t testing.TB, l load) {
 // kills it there. It returns false if the command came to its end before.
 func (s *site) killed(t testing.TB, hit <-chan struct{}, work func(), args ...string) bool {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -10,25 +10,26 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
-// worker runs a load without end, whatever becomes of the server.
+// worker runs a load again and again, whatever becomes of the server.
 type worker struct {
 	stopping chan struct{}
 	wait     sync.WaitGroup
 }
 
-func startWorker(t testing.TB, db *pgtest.DB, sql string) *worker {
+func startWorker(t testing.TB, db *pgtest.DB, l load) *worker {
 	w := &worker{stopping: make(chan struct{})}
 	w.wait.Go(func() {
 		for {
+			_ = db.ExecErr(l.sql) // the server may be down
 			select {
 			case <-w.stopping:
 				return
-			default:
-				_ = db.ExecErr(sql) // the server may be down
+			case <-time.After(l.pause):
 			}
 		}
 	})
@@ -64,7 +65,7 @@ func TestServersKilled(t *testing.T) {
 	publishing := writer.serve(t, "run")
 	eventually(t, "join", func() error { return reader.tryJoin(t, id) })
 	following := reader.serve(t, "run")
-	work := startWorker(t, source, wide.sql)
+	work := startWorker(t, source, wide)
 	for _, c := range []struct {
 		name    string
 		cluster *pgtest.Cluster
@@ -89,10 +90,10 @@ func TestServersKilled(t *testing.T) {
 	requireRestore(t, here.Database(t), url, id, source)
 }
 
-// freeAddress is where nobody listens.
+// freeAddress is where nobody listens, nor will, for all else is on 127.0.0.1.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestNodeKilledAndAway(t *testing.T) {
 	publishing := writer.serve(t, "run")
 	eventually(t, "join", func() error { return reader.tryJoin(t, id) })
 	following := reader.serve(t, "run")
-	work := startWorker(t, source, small.sql)
+	work := startWorker(t, source, small)
 	for range 3 {
 		progressed(t, follower)
 		node.kill()

@@ -36,6 +36,7 @@ func TestCheckpointRestoreKilled(t *testing.T) {
 				case <-time.After(after):
 				}
 				p.kill()
+				noSessions(t, db)
 				if db.Value(t, "SELECT to_regclass('pgbridge.restore') IS NOT NULL") == "t" {
 					for _, row := range db.Query(t, "SELECT phase || (SELECT count(*) > 0 FROM pgbridge.restore_chunk) || (SELECT count(*) > 0 FROM pgbridge.restore_step) FROM pgbridge.restore") {
 						phases[row[0]] = true
