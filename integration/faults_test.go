@@ -93,8 +93,11 @@ func TestArchiveFaults(t *testing.T) {
 		t.Logf("fault: %s", f.name)
 		asked := p.archive.Asked(f.on)
 		p.archive.Script(f.on, f.fault)
-		if f.on == fakearchive.Events {
+		switch f.on {
+		case fakearchive.Events:
 			p.archive.Break()
+		case fakearchive.Status: // asked for when there is no receipt
+			p.archive.Script(fakearchive.Post, fakearchive.Truncate)
 		}
 		eventually(t, f.name, func() error {
 			p.work(t, small)
@@ -364,7 +367,9 @@ func TestForkAndRewind(t *testing.T) {
 	}
 	for i, r := range runs {
 		r.kill()
-		stdout, stderr, code := []*site{writer, twin}[i].try(t, "run")
+		s := []*site{writer, twin}[i]
+		noSessions(t, s.db)
+		stdout, stderr, code := s.try(t, "run")
 		if code != 3 {
 			t.Errorf("run %d after the fork: exit code %d, want 3:\n%s%s", i, code, stdout, stderr)
 		}
