@@ -2,7 +2,6 @@ package integration
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -242,10 +241,5 @@ func TestImportKwilStops(t *testing.T) {
 	if _, stderr, code := newSite(t, other).try(t, kwilImport(node)...); code != 3 || !strings.Contains(stderr, "run pgbridge init") {
 		t.Errorf("not set up: exit code %d, %s", code, stderr)
 	}
-	eventually(t, "no session is left", func() error {
-		if n := s.db.Value(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbridge'"); n != "0" {
-			return errors.New(n + " sessions")
-		}
-		return nil
-	})
+	noSessions(t, s.db)
 }
