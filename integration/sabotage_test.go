@@ -56,7 +56,7 @@ func TestSabotage(t *testing.T) {
 		},
 		{
 			name: "table dropped", sabotage: `DROP TABLE keyless`, change: `INSERT INTO keyless VALUES ('new')`,
-			said: "keyless", state: "42P01", repair: `CREATE TABLE keyless (note text); INSERT INTO keyless VALUES ('same'), ('same')`,
+			said: "keyless", state: either, repair: `CREATE TABLE keyless (note text); INSERT INTO keyless VALUES ('same'), ('same')`,
 		},
 		{
 			name: "constraint added", sabotage: `ALTER TABLE item ADD CONSTRAINT short CHECK (length(name) < 9)`, change: `INSERT INTO item VALUES (70, 'a long name')`,
