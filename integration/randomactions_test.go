@@ -171,3 +171,17 @@ func decoded(t testing.TB, db *pgtest.DB) map[string]int {
 	}
 	return all
 }
+
+// An action may call another one that its own transaction has defined.
+func TestCalledWhereDefined(t *testing.T) {
+	t.Parallel()
+	source, follower := pgtest.New(t), pgtest.New(t)
+	source.Exec(t, mappable)
+	p := newPipe(t, source)
+	publishing, following := p.publish(t), p.follow(t, follower)
+	source.Exec(t, `SELECT pgbridge.register_action('app.nested(int)')`)
+	source.Exec(t, `BEGIN; SELECT pgbridge.register_action('app.many(int,int,text)'); SELECT pgbridge.call('app.nested', '{"first": 29000}'); COMMIT`)
+	source.Exec(t, `BEGIN; SELECT pgbridge.call('app.nested', '{"first": 30000}'); SELECT pgbridge.drop_action('app.many'); COMMIT`)
+	p.caughtUp(t, follower, publishing, following)
+	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
+}

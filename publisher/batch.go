@@ -49,7 +49,7 @@ type builder struct {
 	restart     bool           // as in batch
 	dropped     bool           // tx is in the chain already, or is an echo
 	inCall      bool           // the outermost of the open calls is open in the body
-	defined     []definition   // by tx, in force when it commits
+	defined     []definition   // by the open calls, in force when these have ended
 	checkpoints []checkpointed // made by tx
 	renamed     bool           // definitions have changed since the last batch
 	forged      int64          // as in batch
@@ -127,7 +127,7 @@ func (b *builder) message(content []byte) error {
 	case markCall:
 		b.beginCall(payload)
 	case markEnd:
-		b.endCall()
+		return b.endCall()
 	case markDefine:
 		return b.define(payload)
 	case markCheckpoint:
@@ -162,25 +162,46 @@ func (b *builder) beginCall(payload []byte) {
 	b.inCall = true
 }
 
-func (b *builder) endCall() {
+func (b *builder) endCall() error {
 	b.marks.leave()
-	if len(b.marks.calls) == 0 && b.inCall {
-		b.body.EndCall()
-		b.inCall = false
+	if len(b.marks.calls) > 0 {
+		return nil
 	}
+	b.leaveCall()
+	return b.writeDefinitions()
 }
 
-// define remembers a definition for the commit.
+// define puts a definition into force: at its place, for what follows in the
+// transaction may call the action. The effect of a call holds nothing but rows, so
+// what a call defines stands behind it.
 func (b *builder) define(payload []byte) error {
 	var d definition
 	if err := json.Unmarshal(payload, &d); err != nil {
 		return fmt.Errorf("mark of a definition: %w", err)
 	}
 	b.defined = append(b.defined, d)
-	return nil
+	if len(b.marks.calls) > 0 {
+		return nil
+	}
+	return b.writeDefinitions()
 }
 
 var defineShape = action.NewDefine()
+
+func (b *builder) writeDefinitions() error {
+	for _, d := range b.defined {
+		if b.change() {
+			b.note(defineShape)
+			b.body.Row(defineShape, d.values())
+		}
+		if err := b.naming.define(d); err != nil {
+			return err
+		}
+		b.renamed = true
+	}
+	b.defined = nil
+	return nil
+}
 
 func (b *builder) truncate(shapes []*action.Shape) {
 	if !b.change() {
@@ -220,15 +241,9 @@ func (b *builder) cut(spare []byte) batch {
 
 // commit ends the transaction.
 func (b *builder) commit(end action.LSN) error {
-	for _, d := range b.defined {
-		if b.change() {
-			b.note(defineShape)
-			b.body.Row(defineShape, d.values())
-		}
-		if err := b.naming.define(d); err != nil {
-			return err
-		}
-		b.renamed = true
+	b.leaveCall() // which was left open
+	if err := b.writeDefinitions(); err != nil {
+		return err
 	}
 	b.writeCheckpoints()
 	if !b.dropped && b.tx.Part > 1 {

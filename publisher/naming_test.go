@@ -51,23 +51,30 @@ func TestNaming(t *testing.T) {
 			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"],["x"]]}]}`,
 		}},
 		{"a forged mark", "forged row end row", []string{`{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`}},
-		{"a definition counts from its commit", "row define row;row", []string{
-			`{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`,
+		{"a definition counts from its place", "row define row;row", []string{
+			`{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`,
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
 			`{"action":"app.add_post","of":"app.post.insert","params":["id"],"columns":["id"],"rows":[["x"]]}`,
+			`{"action":"app.add_post","of":"app.post.insert","params":["id"],"columns":["id"],"rows":[["x"]]}`,
 		}},
-		{"so does its end", "define;row drop row;row", []string{
+		{"so does its end", "define row drop row;row", []string{
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
-			`{"action":"app.add_post","of":"app.post.insert","params":["id"],"columns":["id"],"rows":[["x"],["x"]]}`,
+			`{"action":"app.add_post","of":"app.post.insert","params":["id"],"columns":["id"],"rows":[["x"]]}`,
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",null]]}`,
+			`{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`,
 			`{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`,
 		}},
 		{"rows of a call are not named", "define;begin row end", []string{
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
 			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}]}`,
 		}},
-		{"a definition in a call", "begin define end", []string{
-			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[]}`,
+		{"a definition in a call stands behind it", "begin define row end row", []string{
+			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}]}`,
+			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
+			`{"action":"app.add_post","of":"app.post.insert","params":["id"],"columns":["id"],"rows":[["x"]]}`,
+		}},
+		{"a definition in a call that is left open", "begin define row", []string{
+			`{"action":"app.make","params":["a","b"],"values":["1",null],"effect":[{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}]}`,
 			`{"action":"pgbridge.define","columns":["action","definition"],"rows":[["app.add_post",`,
 		}},
 		{"a checkpoint is named at the end, whatever it stands in", "begin checkpoint row end row", []string{

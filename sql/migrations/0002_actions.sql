@@ -26,7 +26,7 @@ ALTER TABLE pgbridge.chain
 -- Marks. A mark is a transactional logical message: a token, a letter, and a
 -- payload in JSON:
 --   c ["app.f",["param",…],["text",null,…]]: a call of the action begins; e: it ends
---   d ["app.f",{…}]: the action is defined so from the commit on; null: dropped
+--   d ["app.f",{…}]: the action is defined so from here on; null: dropped
 --   k ["7","digest"]: checkpoint 7 was made
 -- The token is a hash of the secret, the transaction and the letter, with the name
 -- of the action for c; e has that of its c. So the secret itself is never in the
