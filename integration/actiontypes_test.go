@@ -103,7 +103,7 @@ func TestNamedAfterAlter(t *testing.T) {
 	following := p.follow(t, follower)
 	p.caughtUp(t, follower, p.publish(t), following)
 	pgtest.RequireEqual(t, pgtest.Dump(t, follower), pgtest.Dump(t, source))
-	want := "app.item.insert\napp.item.insert\napp.add(id=?, a=named)\npgbridge.schema\napp.item.insert\npgbridge.schema\napp.add(id=?, a=named again)\napp.item.insert"
+	want := "app.item.insert\napp.add(id=?, a=with it)\napp.add(id=?, a=named)\npgbridge.schema\napp.item.insert\npgbridge.schema\napp.add(id=?, a=named again)\napp.item.insert"
 	if got := strings.Join(p.actions(t), "\n"); got != want {
 		t.Errorf("the archive has\n%s\nwant\n%s", got, want)
 	}

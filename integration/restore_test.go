@@ -188,19 +188,19 @@ func TestRestoreFromCheckpoint(t *testing.T) {
 func TestRestoreUntilPlaces(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	var want []string
-	var places []string
+	var want, places, items []string
 	for i := range 3 {
 		sell(t, s.db, 1)
 		published(t, s.db)
 		want = append(want, pgtest.Dump(t, s.db))
 		places = append(places, s.db.Value(t, "SELECT epoch || ':' || seq FROM pgbridge.chain"))
+		items = append(items, s.db.Value(t, "SELECT d.item_id FROM pgbridge.delivery d JOIN pgbridge.chain c USING (epoch, seq)"))
 		if i == 1 {
 			s.checkpointed(t)
 		}
 	}
 	for i, place := range places {
-		for _, form := range []string{place, place + ":9", s.db.Value(t, "SELECT writer FROM pgbridge.chain") + ":" + place} {
+		for _, form := range []string{place, place + ":9", s.db.Value(t, "SELECT writer FROM pgbridge.chain") + ":" + place, items[i], items[i] + ":9"} {
 			db := pgtest.New(t)
 			r := s.copyIn(t, db).restore(t, s.id, "--until", form)
 			pgtest.RequireEqual(t, pgtest.Dump(t, db), want[i])
@@ -209,7 +209,7 @@ func TestRestoreUntilPlaces(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9", "2020-01-01"} {
+	for _, bad := range []string{"1:9999", "2:1", "checkpoint:9", "2020-01-01", strings.Repeat("ab", 32) + ":" + places[0], strings.Repeat("i", 43)} {
 		if _, stderr, code := s.copyIn(t, pgtest.New(t)).try(t, "restore", "--db-id", s.id, "--until", bad); code == 0 {
 			t.Errorf("--until %s: got no error, want one: %s", bad, stderr)
 		}
