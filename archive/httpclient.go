@@ -180,11 +180,13 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, fmt.Errorf("the answer has %d bytes, over the limit of %d", length, limit)
 	}
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(body)) > limit {
+	var body bytes.Buffer
+	body.Grow(int(max(length, 0)) + bytes.MinRead) // so that ReadFrom need not grow it
+	_, err := body.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && int64(body.Len()) > limit {
 		return nil, fmt.Errorf("the answer is over the limit of %d bytes", limit)
 	}
-	return body, err
+	return body.Bytes(), err
 }
 
 // retry calls try until it succeeds, fails for good, or there is no more time.

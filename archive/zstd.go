@@ -2,7 +2,6 @@ package archive
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -35,7 +34,9 @@ func decompress(dst, packed []byte, size int) ([]byte, error) {
 	if size/maxRatio > len(packed) {
 		return nil, fmt.Errorf("zstd: %d bytes cannot hold the %d that were signed", len(packed), size)
 	}
-	dst = slices.Grow(dst, size)
+	if cap(dst)-len(dst) < size {
+		dst = append(make([]byte, 0, len(dst)+size), dst...) // slices.Grow would copy what is behind the end, too
+	}
 	out, err := decoder.DecodeAll(packed, dst[:len(dst):len(dst)+size])
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)

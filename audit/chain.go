@@ -16,7 +16,7 @@ func (v *verifying) chain(ctx context.Context, from head) error {
 	w := &walk{verifying: v, heads: []head{from}, at: v.report.Head, passed: map[uint64][]sighting{}}
 	beyond := uint64(0) // a record that opens, after numbers that nothing is at
 	for first := w.at + 1; ; first += archive.MaxWindow {
-		found, err := look(ctx, &v.desk, v.owner.window(first), readTrace)
+		found, err := look(ctx, v.desk, v.owner.window(first), readTrace)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (v *verifying) chain(ctx context.Context, from head) error {
 // than a window would look like the end.
 func (v *verifying) beyond(ctx context.Context, first uint64) (uint64, error) {
 	for ahead := range archive.Ahead() {
-		found, err := look(ctx, &v.desk, v.owner.window(first+ahead), readTrace)
+		found, err := look(ctx, v.desk, v.owner.window(first+ahead), readTrace)
 		if err != nil || found.last > 0 {
 			return found.last, err
 		}

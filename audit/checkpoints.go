@@ -66,7 +66,7 @@ func (c *copies) readManifests(ctx context.Context) error {
 	}
 	before, at := []action.Digest{c.DB}, uint64(0)
 	for first := uint64(1); ; first += archive.MaxWindow {
-		found, err := look(ctx, &c.desk, s.window(first), c.readManifest)
+		found, err := look(ctx, c.desk, s.window(first), c.readManifest)
 		if err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func (c *copies) readChunks(ctx context.Context) error {
 	for _, q := range slices.SortedFunc(maps.Keys(windows), func(a, b archive.Query) int {
 		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.First, b.First))
 	}) {
-		found, err := look(ctx, &c.desk, q, readChunk)
+		found, err := look(ctx, c.desk, q, readChunk)
 		if err != nil {
 			return err
 		}

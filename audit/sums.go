@@ -55,7 +55,7 @@ func (c *copies) prove(ctx context.Context, m mark) error {
 func (c *copies) fetch(ctx context.Context, m mark) (manifest checkpoint.Manifest, err error) {
 	s := c.owner
 	s.kind = archive.TypeCheckpoint
-	found, err := look(ctx, &c.desk, s.at(m.number), func(_ *archive.Record, body []byte) (checkpoint.Manifest, error) {
+	found, err := look(ctx, c.desk, s.at(m.number), func(_ *archive.Record, body []byte) (checkpoint.Manifest, error) {
 		return checkpoint.ParseManifest(body)
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *copies) fetch(ctx context.Context, m mark) (manifest checkpoint.Manifes
 func (c *copies) heads(ctx context.Context, m *checkpoint.Manifest, wrong func(string, ...any)) error {
 	for _, h := range m.Heads {
 		q := series{db: c.DB, writer: h.Writer, epoch: h.Epoch}.at(h.Seq)
-		found, err := look(ctx, &c.desk, q, func(*archive.Record, []byte) (struct{}, error) { return struct{}{}, nil })
+		found, err := look(ctx, c.desk, q, func(*archive.Record, []byte) (struct{}, error) { return struct{}{}, nil })
 		if err != nil {
 			return err
 		}

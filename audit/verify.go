@@ -27,7 +27,7 @@ type Verify struct {
 // verifying is one run of Verify.
 type verifying struct {
 	*Verify
-	desk
+	*desk
 	report *Report
 	owner  series
 	named  []mark // checkpoints that the chain names
@@ -43,7 +43,7 @@ func (v *Verify) Run(ctx context.Context) (*Report, error) {
 		workers = min(4, 2*runtime.GOMAXPROCS(0))
 	}
 	run := &verifying{
-		Verify: v, desk: desk{archives: v.Archives, failed: make([]error, len(v.Archives)), workers: workers},
+		Verify: v, desk: newDesk(v.Archives, workers),
 		report: &Report{DB: v.DB, Faults: []Fault{}},
 	}
 	for i := range v.Archives {

@@ -57,10 +57,18 @@ type content[T any] struct {
 type desk struct {
 	archives []Archive
 	workers  int
-	buffers  sync.Pool
+	buffers  chan []byte // for bodies, one for each worker
 
 	mu     sync.Mutex
 	failed []error // by archive: it cannot be read, and is asked no more
+}
+
+func newDesk(archives []Archive, workers int) *desk {
+	d := &desk{archives: archives, workers: workers, buffers: make(chan []byte, workers), failed: make([]error, len(archives))}
+	for range workers {
+		d.buffers <- nil
+	}
+	return d
 }
 
 // errNoArchive: none is left to ask.
@@ -149,18 +157,17 @@ func (d *desk) gaveUp(i int) bool {
 
 // unpack reads the body of a record in a buffer that is used again.
 func unpack[T any](d *desk, record *archive.Record, read func(*archive.Record, []byte) (T, error)) (c content[T]) {
-	buf, _ := d.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	body, err := record.Body((*buf)[:0])
+	buf := <-d.buffers
+	body, err := record.Body(buf[:0])
 	if err != nil {
+		d.buffers <- buf
 		return content[T]{err: err}
 	}
 	c.value, c.err = read(record, body)
-	if *buf = body; cap(body) <= maxKept {
-		d.buffers.Put(buf)
+	if cap(body) > maxKept {
+		body = nil
 	}
+	d.buffers <- body
 	return c
 }
 
