@@ -43,15 +43,10 @@ func newLedger(t *testing.T, room int64) *ledger {
 // happen puts a change on the pile, as the chain tells it.
 func (l *ledger) happen(table string, op action.Op, key, set []string, values ...string) {
 	l.t.Helper()
-	var texts []action.Value
-	for _, v := range values {
-		if v == "NULL" {
-			texts = append(texts, nil)
-			continue
-		}
-		texts = append(texts, action.Value(v))
+	c := &change{shape: action.NewShape(op, action.Name{Schema: "s", Name: table}, key, set)}
+	for _, v := range texts(values) {
+		c.values = append(c.values, v)
 	}
-	c := &change{shape: action.NewShape(op, action.Name{Schema: "s", Name: table}, key, set), values: texts}
 	if err := l.happened(c); err != nil {
 		l.t.Fatal(err)
 	}
@@ -60,16 +55,8 @@ func (l *ledger) happen(table string, op action.Op, key, set []string, values ..
 // live is a row that the database has.
 func (l *ledger) live(table int, values ...string) {
 	l.t.Helper()
-	var texts [][]byte
-	for _, v := range values {
-		if v == "NULL" {
-			texts = append(texts, nil)
-			continue
-		}
-		texts = append(texts, []byte(v))
-	}
 	t := l.tables[table]
-	row := t.row([]string{"id", "a", "big"}, texts)
+	row := t.row([]string{"id", "a", "big"}, texts(values))
 	if err := l.rows.add(&entry{op: liveRow, table: table, key: t.keyOf(row), cells: row}); err != nil {
 		l.t.Fatal(err)
 	}

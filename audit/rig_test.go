@@ -112,18 +112,22 @@ func row(op action.Op, key, set []string, values ...string) line {
 	return rowOf(post, op, key, set, values...)
 }
 
+// texts are values as they are in a row; NULL is none.
+func texts(values []string) (row [][]byte) {
+	for _, v := range values {
+		if v == "NULL" {
+			row = append(row, nil)
+			continue
+		}
+		row = append(row, []byte(v))
+	}
+	return row
+}
+
 // rowOf is a line that does one thing to one row of a table.
 func rowOf(table action.Name, op action.Op, key, set []string, values ...string) line {
 	return line{write: func(b *action.Body) {
-		var texts [][]byte
-		for _, v := range values {
-			if v == "NULL" {
-				texts = append(texts, nil)
-				continue
-			}
-			texts = append(texts, []byte(v))
-		}
-		b.Row(action.NewShape(op, table, key, set), texts)
+		b.Row(action.NewShape(op, table, key, set), texts(values))
 	}}
 }
 
