@@ -176,12 +176,16 @@ func (c *Client) send(ctx context.Context, r request, limit int64) (a answer, er
 	return a, err
 }
 
+// maxAnnounced is how many bytes a header's word may take memory for. Few records
+// have more.
+const maxAnnounced = 16 << 20
+
 func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, fmt.Errorf("the answer has %d bytes, over the limit of %d", length, limit)
 	}
 	var body bytes.Buffer
-	body.Grow(int(max(length, 0)) + bytes.MinRead) // so that ReadFrom need not grow it
+	body.Grow(int(min(max(length, 0), maxAnnounced)) + bytes.MinRead) // with these ReadFrom need not grow it
 	_, err := body.ReadFrom(io.LimitReader(r, limit+1))
 	if err == nil && int64(body.Len()) > limit {
 		return nil, fmt.Errorf("the answer is over the limit of %d bytes", limit)
