@@ -12,7 +12,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Applier follows the writers of one database. Its fields are set before Run
@@ -22,7 +22,7 @@ type Applier struct {
 	Connect func(context.Context) (*pgx.Conn, error)
 	Archive Archive
 	DB      action.Digest
-	Genesis sql.Genesis
+	Genesis postgres.Genesis
 	// ToEnd: return when the archives hold no later record, instead of waiting
 	// for one.
 	ToEnd bool
@@ -44,7 +44,7 @@ type Applier struct {
 
 // Report is how far one writer is after a commit.
 type Report struct {
-	sql.Progress
+	postgres.Progress
 	Records int   // applied since Run began
 	Bytes   int64 // of their bodies
 	// Torn is the last record, where the chain ends inside of a transaction: of
@@ -80,7 +80,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 	if a.Ready != nil {
 		a.ready.Do(a.Ready)
 	}
-	at, found, err := sql.LoadProgress(ctx, conn, w)
+	at, found, err := postgres.LoadProgress(ctx, conn, w)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 }
 
 // target prepares the database for what comes after at.
-func (a *Applier) target(ctx context.Context, conn *pgx.Conn, at sql.Progress) (*target, error) {
+func (a *Applier) target(ctx context.Context, conn *pgx.Conn, at postgres.Progress) (*target, error) {
 	to := newTarget(conn, at, a.published())
 	to.rowsOnly, to.until, to.only, to.owner = a.ToEnd, a.Until, a.Only, a.Genesis.Owner
 	var err error
@@ -142,8 +142,8 @@ func (a *Applier) published() []action.Name {
 
 // unfinished prepares to for a copy of the initial rows that is not over.
 func (a *Applier) unfinished(ctx context.Context, to *target) error {
-	d, err := sql.LoadDatabase(ctx, to.conn)
-	if err != nil || d.Stage != sql.StageCopy {
+	d, err := postgres.LoadDatabase(ctx, to.conn)
+	if err != nil || d.Stage != postgres.StageCopy {
 		return err
 	}
 	to.finish = func(ctx context.Context) error { return finishCopy(ctx, to.conn, a.Genesis) }

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // errRows: the transaction cannot be replayed by its functions.
@@ -77,7 +77,7 @@ func (t *target) define(ctx context.Context) error {
 			}
 			function, definition = d.Function, &text
 		}
-		if err := sql.SaveDefinition(ctx, t.conn, name, function, definition); err != nil {
+		if err := postgres.SaveDefinition(ctx, t.conn, name, function, definition); err != nil {
 			return err
 		}
 	}

@@ -14,21 +14,21 @@ func TestCountersAfterStatements(t *testing.T) {
 		statements   []deed
 		table        string // that the function writes then
 	}{
-		{"a table that is another", oneTable, []deed{ddl("DROP TABLE t"), ddl("CREATE TABLE t (id int PRIMARY KEY, a text)")}, "t"},
+		{"a table that is another", oneTable, []deed{statement("DROP TABLE t"), statement("CREATE TABLE t (id int PRIMARY KEY, a text)")}, "t"},
 		{
 			"a new partition", "CREATE TABLE t (id int PRIMARY KEY, a text) PARTITION BY RANGE (id); CREATE TABLE one PARTITION OF t FOR VALUES FROM (1) TO (2)",
-			[]deed{ddl("CREATE TABLE two PARTITION OF t FOR VALUES FROM (2) TO (3)")},
+			[]deed{statement("CREATE TABLE two PARTITION OF t FOR VALUES FROM (2) TO (3)")},
 			"t",
 		},
 		{
 			"a table that became a partition", `CREATE TABLE t (id int PRIMARY KEY, a text) PARTITION BY RANGE (id); CREATE TABLE one PARTITION OF t FOR VALUES FROM (1) TO (2);
 				CREATE TABLE two (id int PRIMARY KEY, a text)`,
-			[]deed{ddl("ALTER TABLE t ATTACH PARTITION two FOR VALUES FROM (2) TO (3)")},
+			[]deed{statement("ALTER TABLE t ATTACH PARTITION two FOR VALUES FROM (2) TO (3)")},
 			"t",
 		},
 		{
 			"a new table", oneTable,
-			[]deed{ddl("CREATE TABLE u (id int PRIMARY KEY, a text)"), ddl("CREATE OR REPLACE FUNCTION add(id int, a text) RETURNS void LANGUAGE sql AS 'INSERT INTO work.u VALUES (id, a)'")},
+			[]deed{statement("CREATE TABLE u (id int PRIMARY KEY, a text)"), statement("CREATE OR REPLACE FUNCTION add(id int, a text) RETURNS void LANGUAGE sql AS 'INSERT INTO work.u VALUES (id, a)'")},
 			"u",
 		},
 	} {

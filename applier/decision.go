@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Decision is what a person decided on a transaction that could not be applied:
@@ -37,7 +37,7 @@ var errPart = errors.New("it is part of a transaction that fills several records
 
 // loadDecisions reads what was decided on transactions of w. It is read when a
 // chain begins to be followed, not later.
-func loadDecisions(ctx context.Context, q sql.Querier, w action.Writer) (decisions, error) {
+func loadDecisions(ctx context.Context, q postgres.Querier, w action.Writer) (decisions, error) {
 	rows, err := q.Query(ctx, "SELECT epoch, seq, tx, decision FROM pgbridge.quarantine WHERE writer = $1 AND decision IS NOT NULL", w.String())
 	if err != nil {
 		return nil, fmt.Errorf("read decisions: %w", err)

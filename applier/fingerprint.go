@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // ErrSchema: the schema here is not the one that a record is written against.
@@ -20,7 +20,7 @@ const shapes = "WITH shape AS MATERIALIZED (SELECT table_name, digest FROM pgbri
 // checkTables returns ErrSchema, with the name of a table, if somebody changed
 // its columns here after the stream did. Of a database in which nothing
 // was remembered yet, what is there is remembered.
-func checkTables(ctx context.Context, q sql.Querier) error {
+func checkTables(ctx context.Context, q postgres.Querier) error {
 	rows, err := q.Query(ctx, shapes+`SELECT f.table_name FROM pgbridge.fingerprint f LEFT JOIN shape s USING (table_name)
 		WHERE f.digest <> coalesce(s.digest, '') ORDER BY 1 LIMIT 1`)
 	if err != nil {
@@ -43,7 +43,7 @@ func checkTables(ctx context.Context, q sql.Querier) error {
 }
 
 // ownTables are those that the stream knows nothing of.
-func ownTables(ctx context.Context, q sql.Querier) ([]string, error) {
+func ownTables(ctx context.Context, q postgres.Querier) ([]string, error) {
 	rows, err := q.Query(ctx, "SELECT table_name FROM pgbridge.shape EXCEPT SELECT table_name FROM pgbridge.fingerprint")
 	if err != nil {
 		return nil, fmt.Errorf("look at the tables: %w", err)
@@ -56,7 +56,7 @@ func ownTables(ctx context.Context, q sql.Querier) ([]string, error) {
 }
 
 // keepTables remembers the tables as they are, but for own ones.
-func keepTables(ctx context.Context, q sql.Querier, own []string) error {
+func keepTables(ctx context.Context, q postgres.Querier, own []string) error {
 	if own == nil {
 		own = []string{}
 	}

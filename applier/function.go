@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // functions are the named actions that are in force at the place of the chain
@@ -60,7 +60,7 @@ func (f *functions) load(ctx context.Context) error {
 	if f.defs != nil {
 		return nil
 	}
-	texts, err := sql.LoadDefinitions(ctx, f.conn)
+	texts, err := postgres.LoadDefinitions(ctx, f.conn)
 	if err != nil {
 		return err
 	}

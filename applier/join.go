@@ -9,14 +9,14 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // FetchGenesis finds the genesis of db and proves it: its digest is the db-id.
-func FetchGenesis(ctx context.Context, from Archive, db action.Digest) (archive.Record, sql.Genesis, error) {
+func FetchGenesis(ctx context.Context, from Archive, db action.Digest) (archive.Record, postgres.Genesis, error) {
 	refs, err := from.FindGenesis(ctx, db)
 	if err != nil {
-		return archive.Record{}, sql.Genesis{}, fmt.Errorf("find genesis of %s: %w", db, err)
+		return archive.Record{}, postgres.Genesis{}, fmt.Errorf("find genesis of %s: %w", db, err)
 	}
 	var failed error
 	for _, ref := range refs {
@@ -32,23 +32,23 @@ func FetchGenesis(ctx context.Context, from Archive, db action.Digest) (archive.
 		return record, genesis, err
 	}
 	if failed != nil {
-		return archive.Record{}, sql.Genesis{}, fmt.Errorf("no genesis of %s that hashes to it: %w", db, failed)
+		return archive.Record{}, postgres.Genesis{}, fmt.Errorf("no genesis of %s that hashes to it: %w", db, failed)
 	}
-	return archive.Record{}, sql.Genesis{}, fmt.Errorf("no genesis of %s in %s: check the db-id and --archive", db, from.Name())
+	return archive.Record{}, postgres.Genesis{}, fmt.Errorf("no genesis of %s in %s: check the db-id and --archive", db, from.Name())
 }
 
 // OpenGenesis reads the body of a genesis record.
-func OpenGenesis(r *archive.Record) (sql.Genesis, error) {
+func OpenGenesis(r *archive.Record) (postgres.Genesis, error) {
 	body, err := r.Body(nil)
 	if err != nil {
-		return sql.Genesis{}, err
+		return postgres.Genesis{}, err
 	}
-	genesis, err := sql.ParseGenesis(body)
+	genesis, err := postgres.ParseGenesis(body)
 	if err != nil {
-		return sql.Genesis{}, err
+		return postgres.Genesis{}, err
 	}
 	if genesis.Owner != r.Header.Writer {
-		return sql.Genesis{}, errors.New("genesis: signed by another key than its owner's")
+		return postgres.Genesis{}, errors.New("genesis: signed by another key than its owner's")
 	}
 	return genesis, nil
 }
@@ -57,65 +57,65 @@ func OpenGenesis(r *archive.Record) (sql.Genesis, error) {
 // schema pgbridge, the tables, no rows and no indexes yet. Doing it again does
 // nothing. A database that is not empty, or that is something else already, is
 // refused.
-func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis sql.Genesis) error {
-	installed, err := sql.Installed(ctx, conn)
+func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis postgres.Genesis) error {
+	installed, err := postgres.Installed(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if installed {
-		d, err := sql.LoadDatabase(ctx, conn)
+		d, err := postgres.LoadDatabase(ctx, conn)
 		switch {
-		case err == nil && d.Role == sql.RoleFollower && d.ID == record.Digest:
+		case err == nil && d.Role == postgres.RoleFollower && d.ID == record.Digest:
 			return nil
 		case err == nil:
 			return fmt.Errorf("the database is a %s of %s (%s) already: join with an empty one", d.Role, d.Name, d.ID)
-		case !errors.Is(err, sql.ErrNoDatabase):
+		case !errors.Is(err, postgres.ErrNoDatabase):
 			return err
 		}
 	}
-	if err := sql.RequireEmpty(ctx, conn); err != nil {
+	if err := postgres.RequireEmpty(ctx, conn); err != nil {
 		return err
 	}
-	if err := sql.Migrate(ctx, conn); err != nil {
+	if err := postgres.Migrate(ctx, conn); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis) })
 }
 
-func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis sql.Genesis) error {
-	if err := sql.LoadSchema(ctx, tx, genesis.PreData); err != nil {
+func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgres.Genesis) error {
+	if err := postgres.LoadSchema(ctx, tx, genesis.PreData); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	if err := sql.CloseDefiners(ctx, tx); err != nil {
+	if err := postgres.CloseDefiners(ctx, tx); err != nil {
 		return err
 	}
-	err := sql.SaveDatabase(ctx, tx, sql.Database{
-		Role: sql.RoleFollower, Stage: sql.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes,
+	err := postgres.SaveDatabase(ctx, tx, postgres.Database{
+		Role: postgres.RoleFollower, Stage: postgres.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes,
 	})
 	if err != nil {
 		return err
 	}
 	h := record.Header
-	return sql.SaveProgress(ctx, tx, sql.Progress{
+	return postgres.SaveProgress(ctx, tx, postgres.Progress{
 		Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: record.Digest, Complete: true, LSN: h.To, Schema: h.Schema,
 	})
 }
 
 // finishCopy makes what is better made after the rows: indexes, constraints,
 // triggers. In one transaction with the stage, so it happens once.
-func finishCopy(ctx context.Context, conn *pgx.Conn, genesis sql.Genesis) error {
+func finishCopy(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := sql.LoadSchema(ctx, tx, genesis.PostData); err != nil {
+		if err := postgres.LoadSchema(ctx, tx, genesis.PostData); err != nil {
 			return fmt.Errorf("create indexes and constraints: %w", err)
 		}
-		d, err := sql.LoadDatabase(ctx, tx)
+		d, err := postgres.LoadDatabase(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if err := checkTables(ctx, tx); err != nil {
 			return err
 		}
-		d.Stage = sql.StageReady
-		return sql.SaveDatabase(ctx, tx, d)
+		d.Stage = postgres.StageReady
+		return postgres.SaveDatabase(ctx, tx, d)
 	})
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // cursor is a place in a writer's chain: the last record that was read.
@@ -17,7 +17,7 @@ type cursor struct {
 	again bool
 }
 
-func cursorAt(p sql.Progress) cursor {
+func cursorAt(p postgres.Progress) cursor {
 	return cursor{epoch: p.Epoch, seq: p.Seq, digest: p.Digest, again: !p.Complete}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func TestCursor(t *testing.T) {
@@ -33,7 +33,7 @@ func TestCursor(t *testing.T) {
 		{"past what is not over", false, 5, record(1, 6, one, two), nil, "record 6 of epoch 1 came where 5"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := cursorAt(sql.Progress{Epoch: 1, Seq: 5, Digest: one, Complete: test.complete})
+			c := cursorAt(postgres.Progress{Epoch: 1, Seq: 5, Digest: one, Complete: test.complete})
 			if got := c.next(); got != test.next {
 				t.Errorf("next: got %d, want %d", got, test.next)
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // ground is a database in which rigs are put up one after the other: a schema
@@ -23,7 +23,7 @@ type ground struct{ db *pgtest.DB }
 func newGround(t *testing.T) ground {
 	t.Helper()
 	g := ground{pgtest.New(t)}
-	if err := sql.Migrate(t.Context(), (&rig{db: g.db}).connect(t)); err != nil {
+	if err := postgres.Migrate(t.Context(), (&rig{db: g.db}).connect(t)); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -44,7 +44,7 @@ func (g ground) rig(t *testing.T, tables string) *rig {
 	t.Helper()
 	r := &rig{db: g.db, writer: action.Writer{1}, digest: action.Digest{1}, last: archive.Header{Type: archive.TypeActions, Writer: action.Writer{1}, Epoch: 1, Seq: 1}}
 	r.exec(t, "TRUNCATE pgbridge.progress, pgbridge.quarantine, pgbridge.action, pgbridge.fingerprint; DROP SCHEMA IF EXISTS work CASCADE; CREATE SCHEMA work; "+tables)
-	err := sql.SaveProgress(t.Context(), r.connect(t), sql.Progress{Writer: r.writer, Epoch: 1, Seq: 1, Digest: r.digest, Complete: true})
+	err := postgres.SaveProgress(t.Context(), r.connect(t), postgres.Progress{Writer: r.writer, Epoch: 1, Seq: 1, Digest: r.digest, Complete: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (r *rig) exec(t *testing.T, script string) {
 
 func (r *rig) connect(t *testing.T) *pgx.Conn {
 	t.Helper()
-	conn, err := sql.Connect(t.Context(), r.db.URL())
+	conn, err := postgres.Connect(t.Context(), r.db.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +92,9 @@ func (r *rig) target(t *testing.T) *target {
 	return to
 }
 
-func (r *rig) progress(t *testing.T) sql.Progress {
+func (r *rig) progress(t *testing.T) postgres.Progress {
 	t.Helper()
-	p, found, err := sql.LoadProgress(t.Context(), r.connect(t), r.writer)
+	p, found, err := postgres.LoadProgress(t.Context(), r.connect(t), r.writer)
 	if err != nil || !found {
 		t.Fatalf("progress: found %v, %v", found, err)
 	}
@@ -153,10 +153,12 @@ func floors(pairs ...any) deed {
 	}
 }
 
-// ddl is a statement in schema work.
-func ddl(statement string) deed { return ddlUnder(statement, `{"search_path":"work, public"}`) }
+// statement is a statement in schema work.
+func statement(text string) deed {
+	return statementUnder(text, `{"search_path":"work, public"}`)
+}
 
-func ddlUnder(statement, settings string) deed {
+func statementUnder(statement, settings string) deed {
 	return func(b *action.Body) { b.Row(action.NewSchema(), values([]any{statement, settings})) }
 }
 

@@ -9,7 +9,8 @@ import (
 	"slices"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // settings are those under which a statement may run. A record that names
@@ -82,7 +83,7 @@ func (t *target) schema(ctx context.Context) error {
 		statement, _ := t.reader.Values()[0].Text()
 		settings, _ := t.reader.Values()[1].Text()
 		if err := t.alter(ctx, statement, settings); err != nil {
-			return fmt.Errorf("apply %s (%s): %w", t.reader.Shape().Action(), sql.Tag(statement), err)
+			return fmt.Errorf("apply %s (%s): %w", t.reader.Shape().Action(), ddl.Tag(statement), err)
 		}
 		t.pos.Schema = action.NextSchema(t.pos.Schema, statement, settings)
 		if err := t.forgetSchema(ctx); err != nil {
@@ -95,7 +96,7 @@ func (t *target) schema(ctx context.Context) error {
 // alter executes one statement under its settings, and puts those of the session
 // back.
 func (t *target) alter(ctx context.Context, statement, text string) error {
-	if sql.Tag(statement) == "" {
+	if ddl.Tag(statement) == "" {
 		return errors.New("not a statement that changes a schema")
 	}
 	var under map[string]string
@@ -183,7 +184,7 @@ func (t *target) keepSchema(ctx context.Context) error {
 	if !t.altered {
 		return nil
 	}
-	if err := sql.CloseDefiners(ctx, t.conn); err != nil {
+	if err := postgres.CloseDefiners(ctx, t.conn); err != nil {
 		return err
 	}
 	return keepTables(ctx, t.conn, t.own)

@@ -19,19 +19,19 @@ func altered(r *rig) []opened {
 	return []opened{
 		r.record(does(insert("t", idA, 1, "one")), does(insert("t", idA, 2, "two"))),
 		r.record(
-			does(insert("t", idA, 3, "three"), ddl("ALTER TABLE t ADD b int DEFAULT 5"), insert("t", []string{"id", "a", "b"}, 4, "four", 4), update("t", []string{"id"}, []string{"b"}, 1, 11)),
-			does(ddl("ALTER TABLE t ALTER b TYPE text USING b || '!'"), update("t", []string{"id"}, []string{"b"}, 2, "text")),
-			does(ddl("CREATE TYPE mood AS ENUM ('sad')"), ddl("CREATE TABLE fresh (id int PRIMARY KEY, m mood)"), insert("fresh", []string{"id", "m"}, 1, "sad")),
-			does(ddl("ALTER TYPE mood ADD VALUE 'glad'")),
+			does(insert("t", idA, 3, "three"), statement("ALTER TABLE t ADD b int DEFAULT 5"), insert("t", []string{"id", "a", "b"}, 4, "four", 4), update("t", []string{"id"}, []string{"b"}, 1, 11)),
+			does(statement("ALTER TABLE t ALTER b TYPE text USING b || '!'"), update("t", []string{"id"}, []string{"b"}, 2, "text")),
+			does(statement("CREATE TYPE mood AS ENUM ('sad')"), statement("CREATE TABLE fresh (id int PRIMARY KEY, m mood)"), insert("fresh", []string{"id", "m"}, 1, "sad")),
+			does(statement("ALTER TYPE mood ADD VALUE 'glad'")),
 			does(insert("fresh", []string{"id", "m"}, 2, "glad")),
-			does(ddl("ALTER TABLE t RENAME a TO z"), ddl("ALTER TABLE t RENAME TO u"), update("u", []string{"id"}, []string{"z"}, 3, "drei")),
+			does(statement("ALTER TABLE t RENAME a TO z"), statement("ALTER TABLE t RENAME TO u"), update("u", []string{"id"}, []string{"z"}, 3, "drei")),
 		),
 		r.record(does(insert("fresh", []string{"id", "m"}, 3, "glad"))),
 		r.record(
-			does(ddl("ALTER TABLE fresh ADD r float8 DEFAULT random()"), clearOut("fresh"), insert("fresh", []string{"id", "m", "r"}, 1, "sad", "0.5"), insert("fresh", []string{"id", "m", "r"}, 2, nil, "0.25")),
-			does(ddl("CREATE TABLE swap (id int PRIMARY KEY, u int UNIQUE)"), insert("swap", []string{"id", "u"}, 1, 1), insert("swap", []string{"id", "u"}, 2, 2),
+			does(statement("ALTER TABLE fresh ADD r float8 DEFAULT random()"), clearOut("fresh"), insert("fresh", []string{"id", "m", "r"}, 1, "sad", "0.5"), insert("fresh", []string{"id", "m", "r"}, 2, nil, "0.25")),
+			does(statement("CREATE TABLE swap (id int PRIMARY KEY, u int UNIQUE)"), insert("swap", []string{"id", "u"}, 1, 1), insert("swap", []string{"id", "u"}, 2, 2),
 				update("swap", []string{"id"}, []string{"u"}, 1, 3), update("swap", []string{"id"}, []string{"u"}, 2, 1), update("swap", []string{"id"}, []string{"u"}, 1, 2)),
-			does(ddl("DROP TABLE swap")),
+			does(statement("DROP TABLE swap")),
 		),
 		r.record(does(update("fresh", []string{"id"}, []string{"r"}, 2, "1"))),
 	}
@@ -110,7 +110,7 @@ func TestSchemaChangeInParts(t *testing.T) {
 	r := newRig(t, oneTable)
 	records := []opened{
 		r.record(does(insert("t", idA, 1, "one")), does(insert("t", idA, 2, "two")).goesOn()),
-		r.record(does(ddl("ALTER TABLE t ADD b int"), insert("t", []string{"id", "a", "b"}, 3, "three", 3)).continues(2).goesOn()),
+		r.record(does(statement("ALTER TABLE t ADD b int"), insert("t", []string{"id", "a", "b"}, 3, "three", 3)).continues(2).goesOn()),
 		r.record(does(update("t", []string{"id"}, []string{"b"}, 1, 7)).continues(3), does(insert("t", []string{"id", "a", "b"}, 4, "four", 4))),
 	}
 	to := r.target(t)
@@ -132,9 +132,9 @@ func TestSchemaChangeInParts(t *testing.T) {
 func TestSettingsOfStatements(t *testing.T) {
 	r := newRig(t, oneTable)
 	err := r.target(t).apply(t.Context(), []opened{r.record(
-		does(ddlUnder("CREATE TABLE d (id int PRIMARY KEY, at timestamptz DEFAULT '02/01/2020 03:00')", `{"search_path":"work","DateStyle":"SQL, DMY","TimeZone":"Asia/Tokyo"}`),
+		does(statementUnder("CREATE TABLE d (id int PRIMARY KEY, at timestamptz DEFAULT '02/01/2020 03:00')", `{"search_path":"work","DateStyle":"SQL, DMY","TimeZone":"Asia/Tokyo"}`),
 			insert("d", []string{"id", "at"}, 1, "2020-01-02 03:00:00+00")),
-		does(ddl("CREATE FUNCTION later() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*)::int FROM not_yet'")),
+		does(statement("CREATE FUNCTION later() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*)::int FROM not_yet'")),
 	)})
 	if err != nil {
 		t.Fatal(err)
@@ -164,17 +164,17 @@ func TestSchemaRefused(t *testing.T) {
 			return []opened{x}
 		}, nil, "record 2 is against 09"},
 		{"a statement that was skipped", func(r *rig) []opened {
-			x := r.record(does(ddl("ALTER TABLE t ADD b int")))
+			x := r.record(does(statement("ALTER TABLE t ADD b int")))
 			y := first(r)
 			y.Header.Schema = x.Header.Schema
 			return []opened{x, y}
 		}, nil, "record 3 is against 00"},
 		{"not the owner", func(r *rig) []opened {
-			x := r.record(does(ddl("ALTER TABLE t ADD b int")))
+			x := r.record(does(statement("ALTER TABLE t ADD b int")))
 			x.Header.Writer = action.Writer{2}
 			return []opened{x}
 		}, nil, "is not the owner"},
-		{"a column changed here", func(r *rig) []opened { return []opened{r.record(does(ddl("ALTER TABLE t ADD b int")))} }, func(t *testing.T, r *rig) {
+		{"a column changed here", func(r *rig) []opened { return []opened{r.record(does(statement("ALTER TABLE t ADD b int")))} }, func(t *testing.T, r *rig) {
 			if err := checkTables(t.Context(), r.connect(t)); err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +209,7 @@ func TestSchemaStuck(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := g.rig(t, oneTable)
 			records := []opened{
-				r.record(does(insert("t", idA, 1, "one")), does(ddlUnder(test.statement, test.settings), insert("t", idA, 2, "two")), does(insert("t", idA, 3, "three"))),
+				r.record(does(insert("t", idA, 1, "one")), does(statementUnder(test.statement, test.settings), insert("t", idA, 2, "two")), does(insert("t", idA, 3, "three"))),
 				r.record(does(insert("t", idA, 4, "four"))),
 			}
 			var stuck *Stuck
@@ -241,7 +241,7 @@ func TestSchemaStuck(t *testing.T) {
 func TestSchemaLoaded(t *testing.T) {
 	r := newRig(t, oneTable+"; ALTER TABLE t ADD b int")
 	records := []opened{
-		r.record(does(ddl("ALTER TABLE t ADD b int"), insert("t", idA, 1, "one"))),
+		r.record(does(statement("ALTER TABLE t ADD b int"), insert("t", idA, 1, "one"))),
 		r.record(does(insert("t", []string{"id", "b"}, 2, 2))),
 	}
 	to := r.target(t)
@@ -263,7 +263,7 @@ func TestSchemaBetweenCalls(t *testing.T) {
 	}
 	err := r.target(t).apply(t.Context(), []opened{
 		r.record(does(define("add", "function", idA, []string{"integer", "text"}))),
-		r.record(add(1, "one"), does(ddl("ALTER TABLE t ALTER a TYPE varchar(9)")), add(2, "two"), does(ddl("ALTER TABLE t RENAME TO u"), ddl("CREATE VIEW t AS SELECT * FROM u")),
+		r.record(add(1, "one"), does(statement("ALTER TABLE t ALTER a TYPE varchar(9)")), add(2, "two"), does(statement("ALTER TABLE t RENAME TO u"), statement("CREATE VIEW t AS SELECT * FROM u")),
 			does(call("add", idA, []any{3, "three"}, insert("u", idA, 3, "three")))),
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // One session at a time applies the records of a writer, whatever its role may do.
@@ -19,7 +19,7 @@ func TestSession(t *testing.T) {
 	r := newRig(t, "CREATE ROLE "+role+" LOGIN; GRANT USAGE ON SCHEMA pgbridge TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA pgbridge TO "+role)
 	t.Cleanup(func() { r.db.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	open := func(as string, w byte) (*pgx.Conn, error) {
-		conn, err := sql.Connect(t.Context(), r.db.URLAs(as))
+		conn, err := postgres.Connect(t.Context(), r.db.URLAs(as))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // begin opens the target transaction. Constraints are not deferred: under
@@ -31,7 +31,7 @@ func (t *target) commit(ctx context.Context) error {
 	if err := t.keepSchema(ctx); err != nil {
 		return err
 	}
-	if err := sql.SaveProgress(ctx, t.conn, t.pos); err != nil {
+	if err := postgres.SaveProgress(ctx, t.conn, t.pos); err != nil {
 		return err
 	}
 	err := t.tx.Commit(ctx)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // opened is a verified record with its body.
@@ -33,11 +33,11 @@ type target struct {
 	finish func(context.Context) error
 
 	// How far it is:
-	pos     sql.Progress // as it will be committed
-	at      cursor       // as far as was read
-	tx      pgx.Tx       // open between the parts of a huge transaction
-	stopped bool         // until is reached: nothing more is applied
-	next    action.Tx    // what it stopped before
+	pos     postgres.Progress // as it will be committed
+	at      cursor            // as far as was read
+	tx      pgx.Tx            // open between the parts of a huge transaction
+	stopped bool              // until is reached: nothing more is applied
+	next    action.Tx         // what it stopped before
 
 	// What it knows of the database:
 	w         writer
@@ -59,7 +59,7 @@ type target struct {
 }
 
 // newTarget returns a target of the published tables of a database.
-func newTarget(conn *pgx.Conn, pos sql.Progress, published []action.Name) *target {
+func newTarget(conn *pgx.Conn, pos postgres.Progress, published []action.Name) *target {
 	return &target{
 		conn: conn, pos: pos, at: cursorAt(pos), w: writer{conn: conn}, tables: tables{conn: conn},
 		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{}, functions: functions{conn: conn}, counters: counters{conn: conn, tables: published},

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func TestApplyUntil(t *testing.T) {
@@ -81,7 +81,7 @@ func TestApplySkip(t *testing.T) {
 			row := func(id int) tx { return does(insert("t", []string{"id"}, id)) }
 			p := r.progress(t)
 			p.Skip = 48 // positions are 16, 32, 48, 64
-			if err := sql.SaveProgress(t.Context(), r.connect(t), p); err != nil {
+			if err := postgres.SaveProgress(t.Context(), r.connect(t), p); err != nil {
 				t.Fatal(err)
 			}
 			to := r.target(t)

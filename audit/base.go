@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // sortRows sorts the rows of the base, and what happened to them, by key. Only
@@ -59,7 +59,7 @@ func (x *expecting) sortBase(ctx context.Context, wanted []bool) error {
 
 func (x *expecting) sortText(at int, columns []string, text []byte) error {
 	t := x.tables[at]
-	r := sql.NewCopyReader(bytes.NewReader(text), len(columns))
+	r := postgres.NewCopyReader(bytes.NewReader(text), len(columns))
 	for r.Next() {
 		row := t.row(columns, r.Values())
 		if err := x.rows.add(&entry{op: putRow, table: at, key: t.keyOf(row), cells: row}); err != nil {
@@ -76,7 +76,7 @@ func (x *expecting) tableOf(name action.Name) (int, bool) {
 		return at, true
 	}
 	for at, t := range x.tables {
-		if t.live != nil && slices.ContainsFunc(t.live.Leaves, func(l sql.Leaf) bool { return l.Name == name }) {
+		if t.live != nil && slices.ContainsFunc(t.live.Leaves, func(l postgres.Leaf) bool { return l.Name == name }) {
 			return at, true
 		}
 	}

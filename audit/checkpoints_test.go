@@ -14,7 +14,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // beside are the checkpoints of a writer, made by hand.
@@ -36,12 +36,12 @@ func (b *beside) chunk(text string) checkpoint.Chunk {
 // manifest is one of the table post, in chunks, and of a partitioned table.
 func (b *beside) manifest(texts ...string) *checkpoint.Manifest {
 	part := action.Name{Schema: "public", Name: "part"}
-	columns := []sql.GenesisColumn{{Name: "id", Type: "integer"}}
+	columns := []postgres.GenesisColumn{{Name: "id", Type: "integer"}}
 	m := &checkpoint.Manifest{
 		LSN: b.header.To, Heads: []checkpoint.Head{{Writer: b.key.Writer(), Epoch: 1, Seq: b.header.Seq, Digest: b.header.Prev}},
-		Tables: []sql.GenesisTable{
-			{Name: part, Columns: columns, Identity: sql.IdentityDefault, Key: []string{"id"}},
-			{Name: post, Columns: append(slices.Clone(columns), sql.GenesisColumn{Name: "title", Type: "text"}), Identity: sql.IdentityDefault, Key: []string{"id"}},
+		Tables: []postgres.GenesisTable{
+			{Name: part, Columns: columns, Identity: postgres.IdentityDefault, Key: []string{"id"}},
+			{Name: post, Columns: append(slices.Clone(columns), postgres.GenesisColumn{Name: "title", Type: "text"}), Identity: postgres.IdentityDefault, Key: []string{"id"}},
 		},
 		PreData: []checkpoint.Chunk{b.schema("CREATE TABLE …")},
 	}

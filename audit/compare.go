@@ -12,7 +12,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Compare compares a live database with the state that the log says it must have
@@ -31,7 +31,7 @@ type Compare struct {
 	// Base is the state to begin with; nil: nothing, before the initial rows.
 	Base    *checkpoint.Checkpoint
 	Library *checkpoint.Library
-	Genesis *sql.Genesis
+	Genesis *postgres.Genesis
 	// Chain yields the records after the base.
 	Chain Chain
 	// Most is how many differences are listed; 100 if zero. All are counted.
@@ -73,7 +73,7 @@ func (c *Compare) Run(ctx context.Context) (*Comparison, error) {
 		return nil, fmt.Errorf("make a folder for rows: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	x := &expecting{Compare: c, dir: dir, byName: map[action.Name]int{}, live: map[action.Name]*sql.Table{}, moved: map[string]string{}, floors: map[string]floor{}}
+	x := &expecting{Compare: c, dir: dir, byName: map[action.Name]int{}, live: map[action.Name]*postgres.Table{}, moved: map[string]string{}, floors: map[string]floor{}}
 	if x.tail, err = newPile(dir, "tail"); err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (r *comparing) expectTables() {
 
 // findTables lists the tables of the database.
 func (r *comparing) findTables(ctx context.Context) error {
-	all, err := sql.Tables(ctx, r.Tx)
+	all, err := postgres.Tables(ctx, r.Tx)
 	for i := range all {
 		r.live[all[i].Name] = &all[i]
 	}
@@ -212,7 +212,7 @@ func (r *comparing) sortLive(ctx context.Context, wanted []bool) error {
 			continue
 		}
 		columns := t.live.Stored()
-		for values, err := range sql.Rows(ctx, r.Tx, *t.live) {
+		for values, err := range postgres.Rows(ctx, r.Tx, *t.live) {
 			if err != nil {
 				return err
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // live is the database that holds what is compared.
@@ -22,7 +22,7 @@ type live struct{ db *pgtest.DB }
 // compare compares what a script makes, which is then gone again.
 func (l live) compare(t *testing.T, script string, c Compare) (*Comparison, error) {
 	t.Helper()
-	conn, err := sql.Connect(t.Context(), l.db.URL())
+	conn, err := postgres.Connect(t.Context(), l.db.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestCompareFromCheckpoint(t *testing.T) {
 			name: "another table with partitions", script: posts("1", "one", "2", "two") + partitioned + "DELETE FROM part WHERE id = 0;" +
 				"CREATE TABLE also (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE also_0 PARTITION OF also DEFAULT",
 			change: func(m *checkpoint.Manifest) {
-				m.Tables = append([]sql.GenesisTable{{Name: action.Name{Schema: "public", Name: "also"}, Key: []string{"id"}}}, m.Tables...)
+				m.Tables = append([]postgres.GenesisTable{{Name: action.Name{Schema: "public", Name: "also"}, Key: []string{"id"}}}, m.Tables...)
 			},
 			want: []string{"missing public.part id=0"},
 		},

@@ -6,7 +6,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Diff is what changed between two moments, in sum: a row that was inserted and
@@ -16,7 +16,7 @@ import (
 // that was truncated or rewritten.
 type Diff struct {
 	Chain   Chain
-	Genesis *sql.Genesis
+	Genesis *postgres.Genesis
 	From    archive.Moment
 	To      archive.Moment
 	Tables  []action.Name // only these, if any

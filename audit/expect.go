@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Held is the position of a database: which transactions it must hold.
@@ -39,7 +40,7 @@ type expecting struct {
 	dir     string
 	tables  []*expected
 	byName  map[action.Name]int
-	live    map[action.Name]*sql.Table
+	live    map[action.Name]*postgres.Table
 	tail    *pile
 	rows    *sorter
 	moved   map[string]string
@@ -89,7 +90,7 @@ func (x *expecting) readTail(ctx context.Context) error {
 			}
 			ok, err := x.alter(ctx, statement)
 			if !ok {
-				changed = append(changed, sql.Tag(statement))
+				changed = append(changed, ddl.Tag(statement))
 			}
 			return err
 		}

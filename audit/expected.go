@@ -5,7 +5,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // expected is a table that the database must have.
@@ -17,7 +17,7 @@ type expected struct {
 	touched bool                   // something happened to it since the base
 	altered bool                   // its columns were changed since
 	base    *checkpoint.TableState // what it was in the base, if that says it
-	live    *sql.Table
+	live    *postgres.Table
 }
 
 // number is the number of a column.

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // floor is how far a sequence must be at least.
@@ -16,7 +16,7 @@ type floor struct {
 }
 
 // above tells whether a sequence has not come that far.
-func (f floor) above(s *sql.Sequence) bool {
+func (f floor) above(s *postgres.Sequence) bool {
 	if s.Last == f.value {
 		return f.called && !s.Called
 	}
@@ -38,11 +38,11 @@ func (x *expecting) raise(c *change) error {
 // sequences finds those that are behind: their next value could be one that was
 // given already.
 func (r *comparing) sequences(ctx context.Context) error {
-	live, err := sql.Sequences(ctx, r.Tx)
+	live, err := postgres.Sequences(ctx, r.Tx)
 	if err != nil {
 		return err
 	}
-	have := map[string]sql.Sequence{}
+	have := map[string]postgres.Sequence{}
 	for _, s := range live {
 		have[s.Name.String()] = s
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // readGenesis looks for the genesis in every archive. It returns the head that the
@@ -67,12 +67,12 @@ func (v *verifying) fetchGenesis(ctx context.Context) (found archive.Record, see
 // errNoGenesis: there is nothing to verify.
 var errNoGenesis = errors.New("no archive has the genesis")
 
-func openGenesis(r *archive.Record) (sql.Genesis, error) {
+func openGenesis(r *archive.Record) (postgres.Genesis, error) {
 	body, err := r.Body(nil)
 	if err != nil {
-		return sql.Genesis{}, err
+		return postgres.Genesis{}, err
 	}
-	genesis, err := sql.ParseGenesis(body)
+	genesis, err := postgres.ParseGenesis(body)
 	if err == nil && genesis.Owner != r.Header.Writer {
 		err = errors.New("signed by another key than its owner's")
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
 )
 
 // Kinds of objects that hold no rows that the log tells of.
@@ -30,7 +30,7 @@ var addValue = regexp.MustCompile(`(?is)^\s*ALTER\s+TYPE\s.*\sADD\s+VALUE\s`)
 // leaves tells whether a statement leaves the rows of tables, and what their
 // values mean, as they are. What is not plainly so is not.
 func leaves(statement string) bool {
-	tag := sql.Tag(statement)
+	tag := ddl.Tag(statement)
 	verb, object, _ := strings.Cut(tag, " ")
 	switch {
 	case slices.Contains(making, tag), addValue.MatchString(statement):

@@ -8,14 +8,14 @@ import (
 	"strings"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // History is the life of one row, from the chain alone: memory is for the row,
 // and for the changes of keys in its table.
 type History struct {
 	Chain   Chain
-	Genesis *sql.Genesis
+	Genesis *postgres.Genesis
 	Table   action.Name
 	// Key finds the row: a value for each column of the table's key. Of a table
 	// without a key, all rows with these values are told of.

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
 )
 
 // life follows a row.
@@ -142,7 +142,7 @@ func (l *life) emptied(c *change) error {
 // there. What is known of the row may be different after it.
 func (l *life) schema(c *change) error {
 	statement, _ := c.values[0].Text()
-	named := strings.Contains(sql.Tag(statement), "TABLE") && strings.Contains(strings.ToLower(statement), strings.ToLower(l.Table.Name))
+	named := strings.Contains(ddl.Tag(statement), "TABLE") && strings.Contains(strings.ToLower(statement), strings.ToLower(l.Table.Name))
 	if !named || len(l.rows) == 0 && l.columns != nil {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -31,9 +31,9 @@ var post = action.Name{Schema: "public", Name: "post"}
 func newWriter(t testing.TB) *writer {
 	t.Helper()
 	w := &writer{t: t, key: archive.KeyFromSeed(sha256.Sum256([]byte("writer"))), clock: 1_700_000_000_000_000}
-	g := sql.NewGenesis("board", w.key.Writer(), sql.Server{Text: "15"}, []sql.Table{{
-		Name: post, Columns: []sql.Column{{Name: "id", Type: "integer"}, {Name: "title", Type: "text"}},
-		PrimaryKey: []string{"id"}, Identity: sql.IdentityDefault, Key: []string{"id"},
+	g := postgres.NewGenesis("board", w.key.Writer(), postgres.Server{Text: "15"}, []postgres.Table{{
+		Name: post, Columns: []postgres.Column{{Name: "id", Type: "integer"}, {Name: "title", Type: "text"}},
+		PrimaryKey: []string{"id"}, Identity: postgres.IdentityDefault, Key: []string{"id"},
 	}}, "CREATE TABLE public.post (id integer, title text);", "")
 	body, err := g.Encode()
 	if err != nil {

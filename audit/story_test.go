@@ -9,7 +9,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // chain yields what was written.
@@ -31,7 +31,7 @@ func (w *writer) chain(context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-func (w *writer) genesis() *sql.Genesis {
+func (w *writer) genesis() *postgres.Genesis {
 	record, err := archive.Open(w.items[0].Data)
 	if err != nil {
 		w.t.Fatal(err)
@@ -105,8 +105,8 @@ func looseRow(op action.Op, key, set []string, values ...string) line {
 }
 
 // looseGenesis is the genesis with the table loose.
-func (w *writer) looseGenesis() *sql.Genesis {
+func (w *writer) looseGenesis() *postgres.Genesis {
 	g := w.genesis()
-	g.Tables = append(g.Tables, sql.GenesisTable{Name: loose, Identity: sql.IdentityFull, Key: []string{}})
+	g.Tables = append(g.Tables, postgres.GenesisTable{Name: loose, Identity: postgres.IdentityFull, Key: []string{}})
 	return g
 }

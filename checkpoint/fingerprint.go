@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // fingerprint is another one after any change of the schema, a table that was
 // rewritten or truncated included. What is refreshed or rebuilt without a change
 // of its definition counts by its name.
-func fingerprint(ctx context.Context, q sql.Querier) (string, error) {
+func fingerprint(ctx context.Context, q postgres.Querier) (string, error) {
 	const query = `WITH rel AS (
 			SELECT c.oid, CASE WHEN c.relkind IN ('m', 'i', 'I') THEN concat(c.relnamespace, ' ', c.relname) ELSE c.xmin::text END AS version
 			FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -17,7 +17,7 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // bulk is enough for several chunks.
@@ -50,7 +50,7 @@ func (o *origin) finder(head uint64, members ...archive.Finder) *checkpoint.Find
 // genesis is the record that founded the database.
 func (o *origin) genesis(t *testing.T) archive.Record {
 	t.Helper()
-	d, err := sql.LoadDatabase(t.Context(), o.db.Connect(t))
+	d, err := postgres.LoadDatabase(t.Context(), o.db.Connect(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func (o *origin) loader(t *testing.T, db *pgtest.DB, n uint64) *checkpoint.Loade
 		t.Fatal(err)
 	}
 	return &checkpoint.Loader{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, db.URL()) },
+		Connect: func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, db.URL()) },
 		Library: o.library(o.folder), Checkpoint: &c, Genesis: o.genesis(t), Name: "test", Jobs: 3, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }

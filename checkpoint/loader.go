@@ -12,7 +12,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Loader loads a checkpoint into an empty database. Its fields are set before
@@ -123,31 +123,31 @@ func (l *Loader) begin(ctx context.Context, conn *pgx.Conn) (phase, error) {
 	if err != nil {
 		return "", fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
 	}
-	if err := sql.RequireEmpty(ctx, conn); err != nil {
+	if err := postgres.RequireEmpty(ctx, conn); err != nil {
 		return "", err
 	}
-	if err := sql.Migrate(ctx, conn); err != nil {
+	if err := postgres.Migrate(ctx, conn); err != nil {
 		return "", err
 	}
 	return phaseRows, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.found(ctx, tx, text) })
 }
 
 func (l *Loader) found(ctx context.Context, tx pgx.Tx, preData string) error {
-	if err := sql.LoadSchema(ctx, tx, preData); err != nil {
+	if err := postgres.LoadSchema(ctx, tx, preData); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	if err := sql.CloseDefiners(ctx, tx); err != nil {
+	if err := postgres.CloseDefiners(ctx, tx); err != nil {
 		return err
 	}
-	err := sql.SaveDatabase(ctx, tx, sql.Database{
-		Role: sql.RoleFollower, Stage: sql.StageRestore, Name: l.Name, ID: l.Genesis.Digest, Genesis: l.Genesis.Bytes,
+	err := postgres.SaveDatabase(ctx, tx, postgres.Database{
+		Role: postgres.RoleFollower, Stage: postgres.StageRestore, Name: l.Name, ID: l.Genesis.Digest, Genesis: l.Genesis.Bytes,
 	})
 	if err != nil {
 		return err
 	}
 	c := l.Checkpoint
 	for _, h := range c.Heads {
-		err := sql.SaveProgress(ctx, tx, sql.Progress{
+		err := postgres.SaveProgress(ctx, tx, postgres.Progress{
 			Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: h.Digest, Complete: true, LSN: c.LSN, Clock: h.Clock, Schema: c.Schema, Skip: c.LSN,
 		})
 		if err != nil {
@@ -169,7 +169,7 @@ func (l *Loader) settle(ctx context.Context, conn *pgx.Conn) error {
 			if err != nil {
 				return fmt.Errorf("definition of %s: %w", name, err)
 			}
-			if err := sql.SaveDefinition(ctx, tx, name, d.Function, &text); err != nil {
+			if err := postgres.SaveDefinition(ctx, tx, name, d.Function, &text); err != nil {
 				return err
 			}
 		}
@@ -180,16 +180,16 @@ func (l *Loader) settle(ctx context.Context, conn *pgx.Conn) error {
 // ready ends the load. Functions may have come with the post-data.
 func (l *Loader) ready(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := sql.CloseDefiners(ctx, tx); err != nil {
+		if err := postgres.CloseDefiners(ctx, tx); err != nil {
 			return err
 		}
 		if l.Tables == nil { // a part of a database never follows
-			d, err := sql.LoadDatabase(ctx, tx)
+			d, err := postgres.LoadDatabase(ctx, tx)
 			if err != nil {
 				return err
 			}
-			d.Stage = sql.StageReady
-			if err := sql.SaveDatabase(ctx, tx, d); err != nil {
+			d.Stage = postgres.StageReady
+			if err := postgres.SaveDatabase(ctx, tx, d); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // work is a chunk on its way into its table.
@@ -198,7 +198,7 @@ func (l *Loader) roots(ctx context.Context) ([]action.Name, error) {
 	for i, f := range files {
 		names[i] = f.Table.SQL()
 	}
-	found, err := sql.Relations(ctx, conn, names)
+	found, err := postgres.Relations(ctx, conn, names)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // runSteps makes indexes, constraints and the rest of the post-data: what was not
@@ -31,17 +31,17 @@ func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
 		}
 		defer sessions[i].Close(context.WithoutCancel(ctx))
 	}
-	for phase := sql.PhaseIndexes; phase <= sql.PhaseRest; phase++ {
-		var steps []sql.Step
+	for phase := postgres.PhaseIndexes; phase <= postgres.PhaseRest; phase++ {
+		var steps []postgres.Step
 		for _, s := range plan.steps {
 			if s.Phase == phase && !plan.done[s.Number] {
 				steps = append(steps, s)
 			}
 		}
 		use := sessions
-		if phase == sql.PhaseIndexes {
-			slices.SortStableFunc(steps, func(a, b sql.Step) int { return cmp.Compare(plan.tables[b.Table].Size, plan.tables[a.Table].Size) })
-		} else if phase != sql.PhaseForeignKeys {
+		if phase == postgres.PhaseIndexes {
+			slices.SortStableFunc(steps, func(a, b postgres.Step) int { return cmp.Compare(plan.tables[b.Table].Size, plan.tables[a.Table].Size) })
+		} else if phase != postgres.PhaseForeignKeys {
 			use = sessions[:1]
 		}
 		if err := runBeside(ctx, use, steps, report); err != nil {
@@ -53,9 +53,9 @@ func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
 
 // stepPlan is what is to be made.
 type stepPlan struct {
-	steps   []sql.Step
+	steps   []postgres.Step
 	done    map[int]bool
-	tables  map[string]sql.Relation
+	tables  map[string]postgres.Relation
 	leftOut []string
 }
 
@@ -64,7 +64,7 @@ func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, erro
 	if err != nil {
 		return nil, fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
 	}
-	all, err := sql.Steps(text)
+	all, err := postgres.Steps(text)
 	if err != nil {
 		return nil, err
 	}
@@ -84,17 +84,17 @@ func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, erro
 }
 
 // part takes the steps but for the foreign keys of the wanted tables to others.
-func (p *stepPlan) part(ctx context.Context, conn *pgx.Conn, all []sql.Step, wanted []action.Name) (err error) {
+func (p *stepPlan) part(ctx context.Context, conn *pgx.Conn, all []postgres.Step, wanted []action.Name) (err error) {
 	var names []string
 	for _, s := range all {
 		names = append(names, s.Table, s.References)
 	}
-	if p.tables, err = sql.Relations(ctx, conn, slices.DeleteFunc(names, func(n string) bool { return n == "" })); err != nil {
+	if p.tables, err = postgres.Relations(ctx, conn, slices.DeleteFunc(names, func(n string) bool { return n == "" })); err != nil {
 		return err
 	}
 	for _, s := range all {
 		from, to := p.tables[s.Table].Root, p.tables[s.References].Root
-		if wanted != nil && s.Phase == sql.PhaseForeignKeys && slices.Contains(wanted, from) && !slices.Contains(wanted, to) {
+		if wanted != nil && s.Phase == postgres.PhaseForeignKeys && slices.Contains(wanted, from) && !slices.Contains(wanted, to) {
 			p.leftOut = append(p.leftOut, fmt.Sprintf("foreign key of %s to %s", from, to))
 			continue
 		}
@@ -106,7 +106,7 @@ func (p *stepPlan) part(ctx context.Context, conn *pgx.Conn, all []sql.Step, wan
 // Part are the steps that can be done where only the wanted tables have rows, and
 // a description of each of the others, which are foreign keys. All tables must be
 // there.
-func Part(ctx context.Context, conn *pgx.Conn, all []sql.Step, wanted []action.Name) (kept []sql.Step, leftOut []string, err error) {
+func Part(ctx context.Context, conn *pgx.Conn, all []postgres.Step, wanted []action.Name) (kept []postgres.Step, leftOut []string, err error) {
 	var p stepPlan
 	err = p.part(ctx, conn, all, wanted)
 	return p.steps, p.leftOut, err
@@ -145,7 +145,7 @@ func (l *Loader) LeftOut(ctx context.Context, conn *pgx.Conn) ([]string, error) 
 // runBeside executes steps on several sessions at once, in about their order: a
 // step that wants a table for itself does not wait for it in a session that could
 // do something else.
-func runBeside(ctx context.Context, sessions []*pgx.Conn, steps []sql.Step, done func()) error {
+func runBeside(ctx context.Context, sessions []*pgx.Conn, steps []postgres.Step, done func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	q := &queue{steps: steps, busy: map[string]int{}}
 	q.freed.L = &q.mu
@@ -173,13 +173,13 @@ func runBeside(ctx context.Context, sessions []*pgx.Conn, steps []sql.Step, done
 type queue struct {
 	mu      sync.Mutex
 	freed   sync.Cond
-	steps   []sql.Step
+	steps   []postgres.Step
 	busy    map[string]int // tables: how many steps are at work on each, or -1 for one alone
 	stopped bool
 }
 
 // take waits for a step that can be done now; ok is false when there is none left.
-func (q *queue) take() (s sql.Step, ok bool) {
+func (q *queue) take() (s postgres.Step, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.steps) > 0 && !q.stopped {
@@ -196,10 +196,10 @@ func (q *queue) take() (s sql.Step, ok bool) {
 		}
 		q.freed.Wait()
 	}
-	return sql.Step{}, false
+	return postgres.Step{}, false
 }
 
-func (q *queue) free(s sql.Step) {
+func (q *queue) free(s postgres.Step) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.busy[s.Table]--; s.Alone {
@@ -219,10 +219,10 @@ func (q *queue) stop() {
 const stepAttempts = 10
 
 // runStep makes what a step says and notes it: both, or neither.
-func runStep(ctx context.Context, conn *pgx.Conn, s sql.Step) error {
+func runStep(ctx context.Context, conn *pgx.Conn, s postgres.Step) error {
 	for attempt := 1; ; attempt++ {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if err := sql.RunStep(ctx, tx, s); err != nil {
+			if err := postgres.RunStep(ctx, tx, s); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "INSERT INTO pgbridge.restore_step (step) VALUES ($1)", s.Number)

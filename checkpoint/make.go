@@ -13,7 +13,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Maker makes checkpoints of one database, beside whatever else is at work on it.
@@ -24,7 +24,7 @@ type Maker struct {
 	Connect     func(context.Context) (*pgx.Conn, error)
 	Replication *pgconn.Config
 	URL         string // the database, for pg_dump
-	Dump        sql.Dump
+	Dump        postgres.Dump
 	Key         archive.Key
 	Wallet      archive.Wallet // nil: the key itself
 	Archives    []archive.Putter
@@ -111,22 +111,22 @@ func (m *Maker) Create(ctx context.Context) (Result, error) {
 }
 
 // enter locks other makers out until conn closes, and reads whose database it is.
-func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error) {
+func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (postgres.Database, error) {
 	if err := lockOthers(ctx, conn); err != nil {
-		return sql.Database{}, err
+		return postgres.Database{}, err
 	}
-	d, err := sql.LoadDatabase(ctx, conn)
+	d, err := postgres.LoadDatabase(ctx, conn)
 	switch {
 	case err != nil:
-		return sql.Database{}, err
-	case d.Role != sql.RoleWriter:
-		return sql.Database{}, fmt.Errorf("the database follows %s (%s): checkpoints are made where it is written", d.Name, d.ID)
-	case d.Stage != sql.StageReady:
-		return sql.Database{}, errors.New("pgbridge init did not finish: run it again")
+		return postgres.Database{}, err
+	case d.Role != postgres.RoleWriter:
+		return postgres.Database{}, fmt.Errorf("the database follows %s (%s): checkpoints are made where it is written", d.Name, d.ID)
+	case d.Stage != postgres.StageReady:
+		return postgres.Database{}, errors.New("pgbridge init did not finish: run it again")
 	case len(m.Archives) == 0:
-		return sql.Database{}, errors.New("a checkpoint needs an archive to write to")
+		return postgres.Database{}, errors.New("a checkpoint needs an archive to write to")
 	}
-	slot, err := sql.SlotName(ctx, conn)
+	slot, err := postgres.SlotName(ctx, conn)
 	if err == nil && slot != d.Slot {
 		err = fmt.Errorf("%w: it is a copy of the one with slot %s", ErrMoved, d.Slot)
 	}
@@ -137,7 +137,7 @@ func (m *Maker) enter(ctx context.Context, conn *pgx.Conn) (sql.Database, error)
 // still be there.
 func lockOthers(ctx context.Context, conn *pgx.Conn) error {
 	for left := 15; ; left-- {
-		ok, err := sql.LockCheckpoint.Try(ctx, conn)
+		ok, err := postgres.LockCheckpoint.Try(ctx, conn)
 		if ok || err != nil {
 			return err
 		}

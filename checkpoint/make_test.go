@@ -10,7 +10,7 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 const zoo = `
@@ -259,7 +259,7 @@ func TestScanTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer tx.Rollback(t.Context())
-		tables, err := sql.Tables(t.Context(), tx)
+		tables, err := postgres.Tables(t.Context(), tx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"io"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Manifest is the body of a checkpoint record: everything that a whole-database
@@ -24,14 +24,14 @@ type Manifest struct {
 	// in the checkpoint already.
 	Heads []Head `json:"heads"`
 	// Server is where the checkpoint was taken.
-	Server sql.GenesisServer `json:"server"`
+	Server postgres.GenesisServer `json:"server"`
 	// Extensions and Roles are what a target must have before anything is loaded.
 	Extensions []Extension `json:"extensions"`
 	Roles      []string    `json:"roles"`
 	// Tables are those published, by name.
-	Tables   []sql.GenesisTable `json:"tables"`
-	PreData  []Chunk            `json:"pre_data"`  // text of sql.DumpSchema, cut anywhere
-	PostData []Chunk            `json:"post_data"` // the same
+	Tables   []postgres.GenesisTable `json:"tables"`
+	PreData  []Chunk                 `json:"pre_data"`  // text of postgres.DumpSchema, cut anywhere
+	PostData []Chunk                 `json:"post_data"` // the same
 	// Files are the rows: one for each table that has storage of its own, so one
 	// for each leaf of a partitioned one.
 	Files []File `json:"files"`

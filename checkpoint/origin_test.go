@@ -15,8 +15,8 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/publisher"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // origin is a database that publishes, and a folder of checkpoints of it.
@@ -42,21 +42,21 @@ func newOriginAt(t *testing.T, db *pgtest.DB, url string) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replication, err := sql.ReplicationConfig(url)
+	replication, err := postgres.ReplicationConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dump, err := sql.FindDump(ctx, db.Cluster.Major())
+	dump, err := postgres.FindDump(ctx, db.Cluster.Major())
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, url) }
+	connect := func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, url) }
 	conn, err := connect(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	tables, err := sql.Tables(ctx, conn)
+	tables, err := postgres.Tables(ctx, conn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,15 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // ScanTable reads every row of t, with its partitions, as tx sees them and returns
 // what a manifest's State would say of the table. The session must be of package
 // sql (Connect): the text of values depends on its settings.
-func ScanTable(ctx context.Context, tx pgx.Tx, t sql.Table) (TableState, error) {
+func ScanTable(ctx context.Context, tx pgx.Tx, t postgres.Table) (TableState, error) {
 	var w sumWriter
-	if _, err := sql.CopyRows(ctx, tx, t, &w); err != nil {
+	if _, err := postgres.CopyRows(ctx, tx, t, &w); err != nil {
 		return TableState{}, err
 	}
 	return w.State(t.Name), nil

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // snapshot is one moment of the database at a position of its WAL, seen by
@@ -24,7 +24,7 @@ type snapshot struct {
 	sessions []*pgx.Conn
 	readers  []pgx.Tx
 	head     head
-	tables   []sql.Table // those published, by name
+	tables   []postgres.Table // those published, by name
 	preData  string
 	postData string
 	manifest Manifest // all of it but chunks and state
@@ -46,7 +46,7 @@ const (
 )
 
 // take takes a snapshot in which definitions and rows are of one moment.
-func (m *Maker) take(ctx context.Context, conn *pgx.Conn, d sql.Database) (*snapshot, error) {
+func (m *Maker) take(ctx context.Context, conn *pgx.Conn, d postgres.Database) (*snapshot, error) {
 	for attempt := 1; ; attempt++ {
 		s := &snapshot{}
 		err := m.tryTake(ctx, conn, d, s)
@@ -64,7 +64,7 @@ func (m *Maker) take(ctx context.Context, conn *pgx.Conn, d sql.Database) (*snap
 	}
 }
 
-func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) error {
+func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d postgres.Database, s *snapshot) error {
 	name, err := m.begin(ctx, conn, d, s)
 	if err != nil {
 		return err
@@ -109,11 +109,11 @@ func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d sql.Database, s *
 func (m *Maker) dump(ctx context.Context, s *snapshot, name string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []struct {
-		section sql.Section
+		section postgres.Section
 		text    *string
-	}{{sql.PreData, &s.preData}, {sql.PostData, &s.postData}} {
+	}{{postgres.PreData, &s.preData}, {postgres.PostData, &s.postData}} {
 		group.Go(func() (err error) {
-			*part.text, err = sql.DumpSchema(ctx, m.Dump, m.URL, part.section, name)
+			*part.text, err = postgres.DumpSchema(ctx, m.Dump, m.URL, part.section, name)
 			return err
 		})
 	}
@@ -122,7 +122,7 @@ func (m *Maker) dump(ctx context.Context, s *snapshot, name string) error {
 
 // begin makes the first session of the snapshot, and returns the name under which
 // others can join it. The slot that gave it is gone when begin returns.
-func (m *Maker) begin(ctx context.Context, conn *pgx.Conn, d sql.Database, s *snapshot) (string, error) {
+func (m *Maker) begin(ctx context.Context, conn *pgx.Conn, d postgres.Database, s *snapshot) (string, error) {
 	repl, err := slot.Connect(ctx, m.Replication)
 	if err != nil {
 		return "", err
@@ -201,7 +201,7 @@ func (m *Maker) join(ctx context.Context, s *snapshot, name string) error {
 		return err
 	}
 	s.sessions = append(s.sessions, conn)
-	tx, err := sql.BeginSnapshot(ctx, conn, name)
+	tx, err := postgres.BeginSnapshot(ctx, conn, name)
 	if err != nil {
 		return err
 	}
@@ -263,12 +263,12 @@ func microseconds(ctx context.Context, tx pgx.Tx) (at int64, err error) {
 }
 
 // chosen are the tables of all that are in the publication.
-func chosen(all []sql.Table, published []action.Name) ([]sql.Table, error) {
-	byName := make(map[action.Name]sql.Table, len(all))
+func chosen(all []postgres.Table, published []action.Name) ([]postgres.Table, error) {
+	byName := make(map[action.Name]postgres.Table, len(all))
 	for _, t := range all {
 		byName[t.Name] = t
 	}
-	tables := make([]sql.Table, 0, len(published))
+	tables := make([]postgres.Table, 0, len(published))
 	for _, name := range published {
 		t, ok := byName[name]
 		if !ok {

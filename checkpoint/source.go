@@ -8,7 +8,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // head is the chain of this database as a snapshot sees it.
@@ -20,7 +20,7 @@ type head struct {
 }
 
 // load reads what a manifest says besides rows and sequences.
-func (s *snapshot) load(ctx context.Context, d sql.Database) (err error) {
+func (s *snapshot) load(ctx context.Context, d postgres.Database) (err error) {
 	tx, m := s.readers[0], &s.manifest
 	if s.head, err = loadHead(ctx, tx, d); err != nil {
 		return err
@@ -29,22 +29,22 @@ func (s *snapshot) load(ctx context.Context, d sql.Database) (err error) {
 	if m.At, err = microseconds(ctx, tx); err != nil {
 		return err
 	}
-	server, err := sql.LoadServer(ctx, tx)
+	server, err := postgres.LoadServer(ctx, tx)
 	if err != nil {
 		return err
 	}
-	all, err := sql.Tables(ctx, tx)
+	all, err := postgres.Tables(ctx, tx)
 	if err != nil {
 		return err
 	}
-	publication, err := sql.LoadPublication(ctx, tx, d.Publication)
+	publication, err := postgres.LoadPublication(ctx, tx, d.Publication)
 	if err != nil {
 		return err
 	}
 	if s.tables, err = chosen(all, publication.Tables); err != nil {
 		return err
 	}
-	genesis := sql.NewGenesis("", s.head.Writer, server, s.tables, "", "")
+	genesis := postgres.NewGenesis("", s.head.Writer, server, s.tables, "", "")
 	m.Server, m.Tables = genesis.Server, genesis.Tables
 	if m.Extensions, err = loadExtensions(ctx, tx); err != nil {
 		return err
@@ -52,15 +52,15 @@ func (s *snapshot) load(ctx context.Context, d sql.Database) (err error) {
 	if m.Roles, err = loadRoles(ctx, tx); err != nil {
 		return err
 	}
-	if m.Definitions, err = sql.LoadDefinitions(ctx, tx); err != nil {
+	if m.Definitions, err = postgres.LoadDefinitions(ctx, tx); err != nil {
 		return err
 	}
 	m.Views, err = loadViews(ctx, tx)
 	return err
 }
 
-func loadHead(ctx context.Context, tx pgx.Tx, d sql.Database) (head, error) {
-	chain, err := sql.LoadChain(ctx, tx)
+func loadHead(ctx context.Context, tx pgx.Tx, d postgres.Database) (head, error) {
+	chain, err := postgres.LoadChain(ctx, tx)
 	if err != nil {
 		return head{}, err
 	}
@@ -104,7 +104,7 @@ func loadRoles(ctx context.Context, tx pgx.Tx) ([]string, error) {
 // tables must be locked, and the fingerprint be compared afterwards: nothing may
 // restart one in between.
 func (s *snapshot) loadSequences(ctx context.Context) error {
-	all, err := sql.Sequences(ctx, s.readers[0])
+	all, err := postgres.Sequences(ctx, s.readers[0])
 	if err != nil {
 		return ifChanged("checkpoint", err)
 	}

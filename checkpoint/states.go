@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Scan returns the states of tables, by several sessions at once. It is for a
@@ -17,12 +17,12 @@ import (
 // Tables that are not there are not in the answer. Columns count in the order that
 // tables gives: pg_dump gives children another one, of columns that they inherited
 // late.
-func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, tables []sql.GenesisTable) ([]TableState, error) {
+func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, tables []postgres.GenesisTable) ([]TableState, error) {
 	conn, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := sql.Tables(ctx, conn)
+	all, err := postgres.Tables(ctx, conn)
 	conn.Close(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func Scan(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 }
 
 // scanTables scans the tables of all whose numbers come from next.
-func scanTables(ctx context.Context, conn *pgx.Conn, all []sql.Table, next <-chan int, states []TableState) error {
+func scanTables(ctx context.Context, conn *pgx.Conn, all []postgres.Table, next <-chan int, states []TableState) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("begin reading: %w", err)
@@ -68,9 +68,9 @@ func scanTables(ctx context.Context, conn *pgx.Conn, all []sql.Table, next <-cha
 
 // inOrderOf returns those of all that are among tables, with their columns in that
 // order; columns that are not there come after.
-func inOrderOf(tables []sql.GenesisTable, all []sql.Table) (wanted []sql.Table) {
+func inOrderOf(tables []postgres.GenesisTable, all []postgres.Table) (wanted []postgres.Table) {
 	for _, t := range all {
-		i := slices.IndexFunc(tables, func(g sql.GenesisTable) bool { return g.Name == t.Name })
+		i := slices.IndexFunc(tables, func(g postgres.GenesisTable) bool { return g.Name == t.Name })
 		if i < 0 {
 			continue
 		}
@@ -79,7 +79,7 @@ func inOrderOf(tables []sql.GenesisTable, all []sql.Table) (wanted []sql.Table) 
 			place[c.Name] = n - len(tables[i].Columns)
 		}
 		t.Columns = slices.Clone(t.Columns)
-		slices.SortStableFunc(t.Columns, func(a, b sql.Column) int { return place[a.Name] - place[b.Name] })
+		slices.SortStableFunc(t.Columns, func(a, b postgres.Column) int { return place[a.Name] - place[b.Name] })
 		wanted = append(wanted, t)
 	}
 	return wanted
@@ -89,7 +89,7 @@ func inOrderOf(tables []sql.GenesisTable, all []sql.Table) (wanted []sql.Table) 
 // returns a *StateError that names those that differ from what c says.
 func Compare(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), jobs int, c *Checkpoint, only []action.Name) error {
 	var want []TableState
-	var tables []sql.GenesisTable
+	var tables []postgres.GenesisTable
 	for _, s := range c.State {
 		if only == nil || slices.Contains(only, s.Table) {
 			want, tables = append(want, s), append(tables, c.table(s.Table))
@@ -106,10 +106,10 @@ func Compare(ctx context.Context, connect func(context.Context) (*pgx.Conn, erro
 }
 
 // table is a table as the manifest describes it.
-func (m *Manifest) table(name action.Name) sql.GenesisTable {
-	i := slices.IndexFunc(m.Tables, func(t sql.GenesisTable) bool { return t.Name == name })
+func (m *Manifest) table(name action.Name) postgres.GenesisTable {
+	i := slices.IndexFunc(m.Tables, func(t postgres.GenesisTable) bool { return t.Name == name })
 	if i < 0 {
-		return sql.GenesisTable{Name: name}
+		return postgres.GenesisTable{Name: name}
 	}
 	return m.Tables[i]
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // store brings chunks to the archives, each content once. Its memory is
@@ -33,7 +33,7 @@ type store struct {
 	newBytes int64
 }
 
-func (m *Maker) newStore(conn *pgx.Conn, d sql.Database, s *snapshot) *store {
+func (m *Maker) newStore(conn *pgx.Conn, d postgres.Database, s *snapshot) *store {
 	return &store{
 		key: m.Key, wallet: m.wallet(), conn: conn, places: m.places(), under: map[action.Digest]chan struct{}{},
 		deliver: deliver{to: m.Archives, log: m.logger()},

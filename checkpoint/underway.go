@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // phase is how far a restore is: the column phase of pgbridge.restore.
@@ -39,7 +39,7 @@ func (u *UnderWay) Loaded() bool { return u.phase == phaseTail }
 // LoadUnderWay reads the restore that is under way. Schema pgbridge need not be
 // there.
 func LoadUnderWay(ctx context.Context, conn *pgx.Conn) (u UnderWay, found bool, err error) {
-	if installed, err := sql.Installed(ctx, conn); err != nil || !installed {
+	if installed, err := postgres.Installed(ctx, conn); err != nil || !installed {
 		return UnderWay{}, false, err
 	}
 	var number, epoch int64
@@ -150,7 +150,7 @@ func LockRestore(ctx context.Context, conn *pgx.Conn) error {
 	const patience = 30 * time.Second // until the server sees that a client is gone
 	deadline := time.Now().Add(patience)
 	for {
-		ok, err := sql.LockRestore.Try(ctx, conn)
+		ok, err := postgres.LockRestore.Try(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func LockRestore(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	if err := sql.LockLoad.Wait(ctx, conn); err != nil {
+	if err := postgres.LockLoad.Wait(ctx, conn); err != nil {
 		return fmt.Errorf("wait for the end of a restore that was interrupted: %w", err)
 	}
 	return nil
@@ -180,7 +180,7 @@ func (l *Loader) worker(ctx context.Context) (*pgx.Conn, error) {
 	const settings = `SELECT pg_catalog.set_config('session_replication_role', 'replica', false),
 		pg_catalog.set_config('synchronous_commit', 'off', false),
 		pg_catalog.set_config('maintenance_work_mem', greatest($1::int8, s.setting::int8)::text || 'kB', false) FROM pg_catalog.pg_settings s WHERE s.name = 'maintenance_work_mem'`
-	err = sql.LockLoad.Share(ctx, conn)
+	err = postgres.LockLoad.Share(ctx, conn)
 	if err == nil {
 		_, err = conn.Exec(ctx, settings, indexMemory/int64(l.jobs()))
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/publisher"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // pipe is a source that publishes into a folder, within this process: for
@@ -32,9 +32,9 @@ type pipe struct {
 	folder  *pushingFolder
 	key     archive.Key
 	record  archive.Record // the genesis
-	genesis sql.Genesis
-	db      sql.Database
-	scope   sql.Scope // ScopeListed if empty
+	genesis postgres.Genesis
+	db      postgres.Database
+	scope   postgres.Scope // ScopeListed if empty
 }
 
 // newPipe runs init on the source.
@@ -46,11 +46,11 @@ func newPipe(t testing.TB, source *pgtest.DB) *pipe {
 // newPipeAs is newPipe for a pgbridge that connects as another role.
 func newPipeAs(t testing.TB, source *pgtest.DB, url string) *pipe {
 	t.Helper()
-	return newPipeOf(t, source, url, sql.ScopeListed)
+	return newPipeOf(t, source, url, postgres.ScopeListed)
 }
 
 // newPipeOf is newPipeAs for one that publishes tables made later, or not.
-func newPipeOf(t testing.TB, source *pgtest.DB, url string, scope sql.Scope) *pipe {
+func newPipeOf(t testing.TB, source *pgtest.DB, url string, scope postgres.Scope) *pipe {
 	t.Helper()
 	p := &pipe{source: source, url: url, scope: scope, folder: &pushingFolder{Folder: archive.Folder{Dir: t.TempDir()}}}
 	if err := p.init(t.Context()); err != nil {
@@ -68,19 +68,19 @@ func (p *pipe) init(ctx context.Context) error {
 	if p.key, err = archive.NewKey(); err != nil {
 		return err
 	}
-	tables, err := sql.Tables(ctx, conn)
+	tables, err := postgres.Tables(ctx, conn)
 	if err != nil {
 		return err
 	}
-	server, err := sql.LoadServer(ctx, conn)
+	server, err := postgres.LoadServer(ctx, conn)
 	if err != nil {
 		return err
 	}
-	dump, err := sql.FindDump(ctx, server.Major())
+	dump, err := postgres.FindDump(ctx, server.Major())
 	if err != nil {
 		return err
 	}
-	replication, err := sql.ReplicationConfig(p.url)
+	replication, err := postgres.ReplicationConfig(p.url)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (p *pipe) init(ctx context.Context) error {
 	if _, err = in.Run(ctx); err != nil {
 		return err
 	}
-	if p.db, err = sql.LoadDatabase(ctx, conn); err != nil {
+	if p.db, err = postgres.LoadDatabase(ctx, conn); err != nil {
 		return err
 	}
 	if p.record, err = archive.Open(p.db.Genesis); err != nil {
@@ -98,7 +98,7 @@ func (p *pipe) init(ctx context.Context) error {
 	return err
 }
 
-func (p *pipe) connect(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, p.url) }
+func (p *pipe) connect(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, p.url) }
 
 // loop is a Run in a goroutine.
 type loop struct {
@@ -153,7 +153,7 @@ func (l *loop) ended() error {
 func (p *pipe) publish(t testing.TB) *loop {
 	t.Helper()
 	noSessions(t, p.source) // the publisher before could make the chain longer
-	replication, err := sql.ReplicationConfig(p.url)
+	replication, err := postgres.ReplicationConfig(p.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func (p *pipe) reader() *archive.Multi { return &archive.Multi{Members: []archiv
 // join makes db a follower.
 func (p *pipe) join(t testing.TB, url string) {
 	t.Helper()
-	conn, err := sql.Connect(t.Context(), url)
+	conn, err := postgres.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func (p *pipe) join(t testing.TB, url string) {
 // applier is one that follows into the database at url.
 func (p *pipe) applier(t testing.TB, url string) *applier.Applier {
 	return &applier.Applier{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, url) },
+		Connect: func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, url) },
 		Archive: p.reader(), DB: p.db.ID, Genesis: p.genesis, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }

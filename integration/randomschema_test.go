@@ -12,7 +12,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // However the schema changes among the rows, a follower ends as its source, and
@@ -33,7 +33,7 @@ func randomSchemas(t *testing.T, seed uint64) {
 	for range 6 {
 		_ = source.ExecErr(e.create(e.look(t))) // two columns may have one name
 	}
-	p := newPipeOf(t, source, source.URL(), sql.ScopeAll)
+	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)
 	publishing, following := p.publish(t), p.follow(t, follower)
 	var moments []snapshotAt
 	for range 10 {

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // The database that PostgreSQL's own regression tests leave behind comes back as
@@ -107,7 +107,7 @@ func mendWhatCheckSays(t *testing.T, s *site) {
 	for range 3 {
 		fatal := 0
 		for _, f := range checked(t, s) {
-			if f.Severity != sql.Fatal {
+			if f.Severity != postgres.Fatal {
 				continue
 			}
 			fatal++
@@ -125,14 +125,14 @@ func mendWhatCheckSays(t *testing.T, s *site) {
 	t.Fatal("check finds more, however often it is followed")
 }
 
-func checked(t *testing.T, s *site) (all []sql.Finding) {
+func checked(t *testing.T, s *site) (all []postgres.Finding) {
 	t.Helper()
 	out, stderr, code := s.try(t, "check", "--json")
 	if code != 0 && code != 3 {
 		t.Fatalf("check: exit code %d: %s", code, stderr)
 	}
 	for line := range strings.Lines(out) {
-		var f sql.Finding
+		var f postgres.Finding
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // schemaOf is the schema of a database as far as it travels.
@@ -21,7 +21,7 @@ func schemaOf(t testing.TB, db *pgtest.DB) string {
 func evolve(t *testing.T, stories []story) {
 	t.Helper()
 	source, follower := pgtest.New(t), pgtest.New(t)
-	p := newPipeOf(t, source, source.URL(), sql.ScopeAll)
+	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)
 	publishing, following := p.publish(t), p.follow(t, follower)
 	for _, s := range stories {
 		if s.since > source.Cluster.Major() || s.until != 0 && s.until < source.Cluster.Major() {
@@ -185,7 +185,7 @@ func TestSchemaOfOtherObjects(t *testing.T) {
 func TestSchemaThatStaysAtHome(t *testing.T) {
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, items)
-	p := newPipeOf(t, source, source.URL(), sql.ScopeAll)
+	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)
 	publishing, following := p.publish(t), p.follow(t, follower)
 	source.Exec(t, `CREATE ROLE stays_at_home PASSWORD 'hush-1'`)
 	t.Cleanup(func() { source.Exec(t, `DROP OWNED BY stays_at_home CASCADE; DROP ROLE stays_at_home`) })
@@ -212,7 +212,7 @@ func TestSchemaThatStaysAtHome(t *testing.T) {
 func TestSchemaOfHugeTransactions(t *testing.T) {
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE TABLE big (id int PRIMARY KEY, note text); INSERT INTO big SELECT n, repeat('x', 250) FROM generate_series(1, 40000) n`)
-	p := newPipeOf(t, source, source.URL(), sql.ScopeAll)
+	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)
 	publishing, following := p.publish(t), p.follow(t, follower)
 	source.Exec(t, `ALTER TABLE big ADD r float8 DEFAULT random()`)
 	source.Exec(t, `BEGIN; UPDATE big SET note = repeat('y', 250); ALTER TABLE big RENAME note TO remark; UPDATE big SET remark = 'short' WHERE id % 2 = 0; CREATE TABLE more (id int PRIMARY KEY); INSERT INTO more SELECT id FROM big; COMMIT; INSERT INTO more VALUES (0)`)

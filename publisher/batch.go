@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // batch is the body of one record with what its header and the chain need. A
@@ -16,16 +16,16 @@ import (
 type batch struct {
 	body    []byte
 	txs     int
-	to      action.LSN // the end of the last whole transaction
-	part    sql.Part   // of the transaction that goes on in the next batch
+	to      action.LSN    // the end of the last whole transaction
+	part    postgres.Part // of the transaction that goes on in the next batch
 	clock   action.Clock
-	at      int64           // commit time of the last transaction
-	actions []string        // distinct names, for the tags
-	copied  bool            // initial rows: a record of them holds nothing else
-	restart bool            // sequences may be others after it: their floors are published again
-	named   sql.Definitions // in force at to, if they changed
-	forged  int64           // marks that were not true
-	changes []change        // of the schema, in order
+	at      int64                // commit time of the last transaction
+	actions []string             // distinct names, for the tags
+	copied  bool                 // initial rows: a record of them holds nothing else
+	restart bool                 // sequences may be others after it: their floors are published again
+	named   postgres.Definitions // in force at to, if they changed
+	forged  int64                // marks that were not true
+	changes []change             // of the schema, in order
 }
 
 // builder collects transactions into batches. It knows nothing of time or of
@@ -61,7 +61,7 @@ type builder struct {
 
 // begin takes the head of the next transaction. part is what the chain has of
 // a transaction that was cut.
-func (b *builder) begin(tx action.Tx, done bool, part sql.Part) {
+func (b *builder) begin(tx action.Tx, done bool, part postgres.Part) {
 	b.tx, b.open, b.rows, b.skip, b.dropped = tx, false, 0, 0, done
 	b.tx.Part, b.inCall, b.defined, b.checkpoints, b.rewritten, b.script = 1, false, nil, nil, nil, nil
 	b.marks.begin(tx.XID)
@@ -231,7 +231,7 @@ func (b *builder) full() bool { return b.open && b.body.Len() >= b.split }
 // cut ends the open line as a part and returns the batch up to it.
 func (b *builder) cut(spare []byte) batch {
 	b.body.EndPart()
-	part := sql.Part{LSN: b.tx.LSN, Parts: b.tx.Part, Rows: b.rows}
+	part := postgres.Part{LSN: b.tx.LSN, Parts: b.tx.Part, Rows: b.rows}
 	b.open, b.inCall = false, false // what is left of a call goes on as rows
 	b.tx.Part++
 	out := b.batch(spare)

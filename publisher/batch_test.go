@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 var (
@@ -69,7 +69,7 @@ func lines(t *testing.T, body []byte) []string {
 
 func TestBuilder(t *testing.T) {
 	tx := func(b *builder, lsn action.LSN, at int64, rows ...string) {
-		b.begin(action.Tx{LSN: lsn, At: at}, false, sql.Part{})
+		b.begin(action.Tx{LSN: lsn, At: at}, false, postgres.Part{})
 		for _, text := range rows {
 			b.row(newPost, row(text))
 		}
@@ -89,7 +89,7 @@ func TestBuilder(t *testing.T) {
 		{"an empty transaction moves the position and nothing else", func(b *builder) { tx(b, 16, 100, "1"); tx(b, 32, 200) }, `0/10 100.0: 1 | txs 1 to 0/28 at 100 clock 100.0 [app.post.insert]`},
 		{"only empty ones", func(b *builder) { tx(b, 16, 100); tx(b, 32, 200) }, `to 0/28 at 0 clock 7.3`},
 		{"an echo", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100}, false, postgres.Part{})
 			b.drop()
 			b.row(newPost, row("echo"))
 			b.truncate([]*action.Shape{restarts})
@@ -97,12 +97,12 @@ func TestBuilder(t *testing.T) {
 			tx(b, 32, 200, "own")
 		}, `0/20 200.0: own | txs 1 to 0/28 at 200 clock 200.0 [app.post.insert]`},
 		{"what is in the chain already", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100}, true, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100}, true, postgres.Part{})
 			b.row(newPost, row("old"))
 			commit(b, 24)
 		}, `to 0/18 at 0 clock 7.3`},
 		{"names, each once, sorted", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100}, false, postgres.Part{})
 			for _, s := range []*action.Shape{newTag, newPost, newTag, goneTag, newPost, action.NewShape(action.Insert, tags, nil, []string{"other"})} {
 				b.row(s, row("x"))
 			}
@@ -110,17 +110,17 @@ func TestBuilder(t *testing.T) {
 			commit(b, 24)
 		}, `0/10 100.0: x x x x x x app.post.truncate app.tag.truncate | txs 1 to 0/18 at 100 clock 100.0 [app.post.insert app.post.truncate app.tag.delete app.tag.insert app.tag.truncate]`},
 		{"sequences restart", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100}, false, postgres.Part{})
 			b.truncate([]*action.Shape{noPosts, restarts})
 			commit(b, 24)
 		}, `0/10 100.0: app.post.truncate app.tag.truncate | txs 1 to 0/18 at 100 clock 100.0 restart [app.post.truncate app.tag.truncate]`},
 		{"initial rows", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100, Copy: true}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100, Copy: true}, false, postgres.Part{})
 			b.row(newPost, row("1"))
 			commit(b, 16)
 		}, `0/10 100.0 copy: 1 | txs 1 to 0/10 at 100 clock 100.0 [app.post.insert]`},
 		{"the end of the initial rows", func(b *builder) {
-			b.begin(action.Tx{LSN: 16, At: 100}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, At: 100}, false, postgres.Part{})
 			b.openLine()
 			commit(b, 16)
 		}, `0/10 100.0: | txs 1 to 0/10 at 100 clock 100.0 []`},
@@ -148,7 +148,7 @@ func write(t *testing.T, b batch) string {
 	if b.restart {
 		out += " restart"
 	}
-	if b.part != (sql.Part{}) {
+	if b.part != (postgres.Part{}) {
 		out += fmt.Sprintf(" part %+v", b.part)
 	}
 	if b.body != nil {
@@ -159,10 +159,10 @@ func write(t *testing.T, b batch) string {
 
 func TestBuilderCuts(t *testing.T) {
 	b := &builder{split: 250}
-	b.begin(action.Tx{LSN: 16, At: 50}, false, sql.Part{})
+	b.begin(action.Tx{LSN: 16, At: 50}, false, postgres.Part{})
 	b.row(newPost, row("small"))
 	commit(b, 24)
-	b.begin(action.Tx{LSN: 32, XID: 7, At: 100}, false, sql.Part{})
+	b.begin(action.Tx{LSN: 32, XID: 7, At: 100}, false, postgres.Part{})
 	var got []string
 	for i := range 6 {
 		b.row(newPost, row(strings.Repeat(fmt.Sprint(i), 100)))
@@ -188,7 +188,7 @@ func TestBuilderCuts(t *testing.T) {
 // A transaction that was cut after its last change still gets its end.
 func TestBuilderEndsWhatItCut(t *testing.T) {
 	b := &builder{split: 1}
-	b.begin(action.Tx{LSN: 32, At: 100}, false, sql.Part{})
+	b.begin(action.Tx{LSN: 32, At: 100}, false, postgres.Part{})
 	b.row(newPost, row("all"))
 	first := b.cut(nil)
 	commit(b, 40)
@@ -203,7 +203,7 @@ func TestBuilderEndsWhatItCut(t *testing.T) {
 // chained is what the chain remembers between two runs.
 type chained struct {
 	end   action.LSN
-	part  sql.Part
+	part  postgres.Part
 	clock action.Clock
 	lines []string
 }

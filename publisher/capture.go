@@ -9,8 +9,8 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/decoder"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // The size of records, in bytes of their bodies before compression. A record
@@ -42,7 +42,7 @@ type capture struct {
 	dec     decoder.Decoder
 	build   builder
 	done    action.LSN // everything that ends at or before it is in the chain
-	part    sql.Part
+	part    postgres.Part
 	inTx    bool
 	flushed time.Time
 }

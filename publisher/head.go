@@ -7,7 +7,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Reader reads the archives: archive.Multi.
@@ -39,7 +39,7 @@ func (e *RewoundError) Unwrap() error { return ErrMoved }
 // another in its place: a clone may have written as many as this database. An
 // archive that is away is no reason to stop: nothing is lost by publishing into
 // the outbox, and the next start looks again.
-func (p *Publisher) compareHead(ctx context.Context, c sql.Chain) error {
+func (p *Publisher) compareHead(ctx context.Context, c postgres.Chain) error {
 	if p.Reader == nil {
 		return nil
 	}

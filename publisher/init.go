@@ -11,8 +11,8 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // Init makes a database a writer: schema pgbridge, publication, slot, and the
@@ -22,10 +22,10 @@ type Init struct {
 	Connect     func(context.Context) (*pgx.Conn, error)
 	Replication *pgconn.Config
 	URL         string // the database, for pg_dump
-	Dump        sql.Dump
+	Dump        postgres.Dump
 	Name        string
-	Tables      []sql.Table // to publish
-	Scope       sql.Scope   // whether tables made later are published, too
+	Tables      []postgres.Table // to publish
+	Scope       postgres.Scope   // whether tables made later are published, too
 	Key         archive.Key
 	Wallet      archive.Wallet
 	Log         *slog.Logger
@@ -40,20 +40,20 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 		return action.Digest{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := sql.Migrate(ctx, conn); err != nil {
+	if err := postgres.Migrate(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}
 	if err := lockInit(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}
-	d, err := sql.LoadDatabase(ctx, conn)
+	d, err := postgres.LoadDatabase(ctx, conn)
 	switch {
-	case errors.Is(err, sql.ErrNoDatabase):
+	case errors.Is(err, postgres.ErrNoDatabase):
 	case err != nil:
 		return action.Digest{}, err
-	case d.Role != sql.RoleWriter:
+	case d.Role != postgres.RoleWriter:
 		return action.Digest{}, fmt.Errorf("the database follows %s (%s): it cannot found another", d.Name, d.ID)
-	case d.Stage == sql.StageReady:
+	case d.Stage == postgres.StageReady:
 		if err := in.same(ctx, conn); err != nil {
 			return action.Digest{}, err
 		}
@@ -64,7 +64,7 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 		return action.Digest{}, err
 	}
 	defer repl.Close(context.WithoutCancel(ctx))
-	if d.Stage == sql.StageInit {
+	if d.Stage == postgres.StageInit {
 		if err := undo(ctx, conn, repl); err != nil {
 			return action.Digest{}, err
 		}
@@ -74,7 +74,7 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 
 // lockInit keeps a second init out until conn closes.
 func lockInit(ctx context.Context, conn *pgx.Conn) error {
-	ok, err := sql.LockInit.Try(ctx, conn)
+	ok, err := postgres.LockInit.Try(ctx, conn)
 	if err == nil && !ok {
 		err = errors.New("another pgbridge init is at work on this database: wait for it")
 	}
@@ -82,7 +82,7 @@ func lockInit(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {
-	chain, err := sql.LoadChain(ctx, conn)
+	chain, err := postgres.LoadChain(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (in *Init) same(ctx context.Context, conn *pgx.Conn) error {
 
 // undo removes what an init left that did not finish.
 func undo(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) error {
-	slotName, err := sql.SlotName(ctx, conn) // not what the row says: a copy of another database has that one's
+	slotName, err := postgres.SlotName(ctx, conn) // not what the row says: a copy of another database has that one's
 	if err != nil {
 		return err
 	}
@@ -104,18 +104,18 @@ func undo(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) error {
 	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.outbox, pgbridge.delivery, pgbridge.chain"); err != nil {
 		return fmt.Errorf("undo unfinished init: %w", err)
 	}
-	return sql.DropPublication(ctx, conn, sql.DefaultName)
+	return postgres.DropPublication(ctx, conn, postgres.DefaultName)
 }
 
 // found does the work. The order: first the mark that makes everything after
 // it undoable, last the mark that makes it valid.
 func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (action.Digest, error) {
-	slotName, err := sql.SlotName(ctx, conn)
+	slotName, err := postgres.SlotName(ctx, conn)
 	if err != nil {
 		return action.Digest{}, err
 	}
-	d := sql.Database{Role: sql.RoleWriter, Stage: sql.StageInit, Name: in.Name, Slot: slotName, Scope: in.Scope}
-	if err := sql.SaveDatabase(ctx, conn, d); err != nil {
+	d := postgres.Database{Role: postgres.RoleWriter, Stage: postgres.StageInit, Name: in.Name, Slot: slotName, Scope: in.Scope}
+	if err := postgres.SaveDatabase(ctx, conn, d); err != nil {
 		return action.Digest{}, err
 	}
 	// What was defined before the slot is there is not in the stream.
@@ -125,10 +125,10 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err := in.watch(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}
-	if err := sql.CreatePublication(ctx, conn, sql.DefaultName, names(in.Tables)); err != nil {
+	if err := postgres.CreatePublication(ctx, conn, postgres.DefaultName, names(in.Tables)); err != nil {
 		return action.Digest{}, err
 	}
-	if err := sql.MarkPublication(ctx, conn); err != nil {
+	if err := postgres.MarkPublication(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}
 	system, err := repl.Identify(ctx)
@@ -143,20 +143,20 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err != nil {
 		return action.Digest{}, err
 	}
-	d.Stage, d.ID, d.Genesis = sql.StageReady, record.Digest, record.Bytes
-	return d.ID, sql.SaveDatabase(ctx, conn, d)
+	d.Stage, d.ID, d.Genesis = postgres.StageReady, record.Digest, record.Bytes
+	return d.ID, postgres.SaveDatabase(ctx, conn, d)
 }
 
 // watch puts schema changes into the stream, where the role may.
 func (in *Init) watch(ctx context.Context, conn *pgx.Conn) error {
-	watched, err := sql.WatchSchema(ctx, conn)
+	watched, err := postgres.WatchSchema(ctx, conn)
 	if err == nil && !watched && in.Log != nil {
 		in.Log.Warn("schema changes will not be in the stream: only superusers make event triggers, and schema pgbridge must belong to one")
 	}
 	return err
 }
 
-func names(tables []sql.Table) []action.Name {
+func names(tables []postgres.Table) []action.Name {
 	var all []action.Name
 	for _, t := range tables {
 		all = append(all, t.Name)
@@ -172,7 +172,7 @@ func (in *Init) first(ctx context.Context, conn *pgx.Conn, system slot.System, c
 		return archive.Record{}, err
 	}
 	defer reader.Close(context.WithoutCancel(ctx))
-	snapshot, err := sql.BeginSnapshot(ctx, reader, created.Snapshot)
+	snapshot, err := postgres.BeginSnapshot(ctx, reader, created.Snapshot)
 	if err != nil {
 		return archive.Record{}, err
 	}
@@ -188,19 +188,19 @@ func (in *Init) first(ctx context.Context, conn *pgx.Conn, system slot.System, c
 
 // genesis makes record 1: owner, writers, rules, schema.
 func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System, created slot.Created) (archive.Record, error) {
-	pre, err := sql.DumpSchema(ctx, in.Dump, in.URL, sql.PreData, created.Snapshot)
+	pre, err := postgres.DumpSchema(ctx, in.Dump, in.URL, postgres.PreData, created.Snapshot)
 	if err != nil {
 		return archive.Record{}, err
 	}
-	post, err := sql.DumpSchema(ctx, in.Dump, in.URL, sql.PostData, created.Snapshot)
+	post, err := postgres.DumpSchema(ctx, in.Dump, in.URL, postgres.PostData, created.Snapshot)
 	if err != nil {
 		return archive.Record{}, err
 	}
-	server, err := sql.LoadServer(ctx, conn)
+	server, err := postgres.LoadServer(ctx, conn)
 	if err != nil {
 		return archive.Record{}, err
 	}
-	genesis := sql.NewGenesis(in.Name, in.Key.Writer(), server, in.Tables, pre, post)
+	genesis := postgres.NewGenesis(in.Name, in.Key.Writer(), server, in.Tables, pre, post)
 	h := archive.Header{
 		Type: archive.TypeGenesis, Epoch: 1, Seq: 1, From: created.LSN, To: created.LSN,
 		System: system.ID, Timeline: system.Timeline, Schema: genesis.SchemaDigest(),
@@ -217,14 +217,14 @@ func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System,
 	if err != nil {
 		return archive.Record{}, err
 	}
-	chain := sql.Chain{
+	chain := postgres.Chain{
 		Writer: in.Key.Writer(), Epoch: 1, Seq: 1, Digest: record.Digest, End: created.LSN, System: system.ID, Timeline: system.Timeline,
 	}
 	return record, insertFirst(ctx, conn, chain, item)
 }
 
 // insertFirst begins the chain.
-func insertFirst(ctx context.Context, conn *pgx.Conn, c sql.Chain, item archive.Item) error {
+func insertFirst(ctx context.Context, conn *pgx.Conn, c postgres.Chain, item archive.Item) error {
 	_, err := conn.Exec(ctx, `WITH begun AS (
 			INSERT INTO pgbridge.chain (writer, epoch, seq, digest, end_lsn, clock, system, timeline)
 			VALUES ($1, $2, $3, $4, $5::text::pg_lsn, $6, $7, $8))

@@ -6,13 +6,13 @@ import (
 	"maps"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // naming gives changes their names: by the definitions that are in force at
 // the commit which is read, not at the moment of reading.
 type naming struct {
-	texts  sql.Definitions
+	texts  postgres.Definitions
 	rules  action.Definitions
 	mapped map[*action.Shape]*action.Shape
 	calls  map[string]*action.Shape
@@ -21,12 +21,12 @@ type naming struct {
 // maxNamed bounds what naming remembers of shapes.
 const maxNamed = 4096
 
-func newNaming(texts sql.Definitions) (*naming, error) {
+func newNaming(texts postgres.Definitions) (*naming, error) {
 	rules, err := texts.Parse()
 	if err != nil {
 		return nil, err
 	}
-	n := &naming{texts: sql.Definitions{}, rules: rules}
+	n := &naming{texts: postgres.Definitions{}, rules: rules}
 	maps.Copy(n.texts, texts)
 	return n, nil
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 const (
@@ -118,7 +118,7 @@ func publish(t *testing.T, script, define string) (body string) {
 	}
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
 	for i, tx := range strings.Split(script, ";") {
-		b.begin(action.Tx{LSN: action.LSN(16 * (i + 1)), XID: 7, At: 100}, false, sql.Part{})
+		b.begin(action.Tx{LSN: action.LSN(16 * (i + 1)), XID: 7, At: 100}, false, postgres.Part{})
 		for word := range strings.FieldsSeq(tx) {
 			var err error
 			switch word {
@@ -177,7 +177,7 @@ func TestForgedAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: naming}
-			b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
+			b.begin(action.Tx{LSN: 16, XID: 7}, false, postgres.Part{})
 			for _, content := range test.content {
 				if err := b.message(content); err != nil {
 					t.Errorf("%q: %v", content, err)
@@ -200,7 +200,7 @@ func TestForgedAreCounted(t *testing.T) {
 func TestForgedWithTheTokenOfAnother(t *testing.T) {
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
 	for xid := range uint32(3) {
-		b.begin(action.Tx{LSN: action.LSN(16 * (xid + 1)), XID: 6 + xid}, false, sql.Part{})
+		b.begin(action.Tx{LSN: action.LSN(16 * (xid + 1)), XID: 6 + xid}, false, postgres.Part{})
 		for _, content := range [][]byte{mark("s", beginCall), mark("s", endCall)} {
 			if err := b.message(content); err != nil {
 				t.Error(err)
@@ -218,7 +218,7 @@ func TestForgedWithTheTokenOfAnother(t *testing.T) {
 func TestCallOfAnOddName(t *testing.T) {
 	const name = `"app.\"G \"\"\\g\""`
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
-	b.begin(action.Tx{LSN: 16, XID: 7}, false, sql.Part{})
+	b.begin(action.Tx{LSN: 16, XID: 7}, false, postgres.Part{})
 	for _, rest := range []string{`c[` + name + `,["a"],["1"]]`, endCall} {
 		if err := b.message(markOf("s", "c"+name, rest)); err != nil {
 			t.Error(err)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // Publisher publishes one database. Its fields are set before Run and not
@@ -51,7 +51,7 @@ var (
 )
 
 // Run publishes until ctx ends or something breaks; then it returns, and
-// starting again is the recovery. It wraps sql.ErrNoChain, ErrKey, ErrMoved,
+// starting again is the recovery. It wraps postgres.ErrNoChain, ErrKey, ErrMoved,
 // ErrPublication and slot.ErrLost where a person must decide.
 func (p *Publisher) Run(ctx context.Context) error {
 	conn, err := p.Connect(ctx)
@@ -59,11 +59,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	chain, err := sql.LoadChain(ctx, conn)
+	chain, err := postgres.LoadChain(ctx, conn)
 	if err != nil {
 		return err
 	}
-	secret, err := sql.LoadSecret(ctx, conn)
+	secret, err := postgres.LoadSecret(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 }
 
 // start compares the world with the chain, then opens the stream.
-func (p *Publisher) start(ctx context.Context, chain sql.Chain) (*slot.Stream, error) {
+func (p *Publisher) start(ctx context.Context, chain postgres.Chain) (*slot.Stream, error) {
 	if p.Key.Writer() != chain.Writer {
 		return nil, fmt.Errorf("%w: the key is of writer %s, the chain of %s", ErrKey, p.Key.Writer(), chain.Writer)
 	}
@@ -130,7 +130,7 @@ func (p *Publisher) start(ctx context.Context, chain sql.Chain) (*slot.Stream, e
 
 // upload starts a loop for every archive once the archives' head was compared,
 // and returns how to wake them.
-func (p *Publisher) upload(ctx context.Context, group *errgroup.Group, chain sql.Chain) []chan<- struct{} {
+func (p *Publisher) upload(ctx context.Context, group *errgroup.Group, chain postgres.Chain) []chan<- struct{} {
 	loops := make([]*uploader, len(p.Archives))
 	wakes := make([]chan<- struct{}, len(p.Archives))
 	for i, store := range p.Archives {

@@ -9,14 +9,14 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // copyRows puts every row that snapshot sees into the chain, after
 // genesis. The rows come first, as copies; then one line says that they were
 // all, with the sequences as they stand.
 func (in *Init) copyRows(ctx context.Context, conn *pgx.Conn, snapshot pgx.Tx, genesis *archive.Record) error {
-	chain, err := sql.LoadChain(ctx, conn)
+	chain, err := postgres.LoadChain(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ type copier struct {
 	at    int64 // time of the snapshot
 }
 
-func (c *copier) run(ctx context.Context, tables []sql.Table) error {
+func (c *copier) run(ctx context.Context, tables []postgres.Table) error {
 	err := c.tx.QueryRow(ctx, "SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::int8").Scan(&c.at)
 	if err != nil {
 		return fmt.Errorf("read the snapshot's time: %w", err)
@@ -60,18 +60,18 @@ func (c *copier) run(ctx context.Context, tables []sql.Table) error {
 			return err
 		}
 	}
-	c.build.begin(action.Tx{LSN: c.lsn, At: c.at}, false, sql.Part{})
+	c.build.begin(action.Tx{LSN: c.lsn, At: c.at}, false, postgres.Part{})
 	c.build.openLine() // even without an action it says that the copy is over
 	return c.send(ctx)
 }
 
 func (c *copier) begin() {
-	c.build.begin(action.Tx{LSN: c.lsn, At: c.at, Copy: true}, false, sql.Part{})
+	c.build.begin(action.Tx{LSN: c.lsn, At: c.at, Copy: true}, false, postgres.Part{})
 }
 
-func (c *copier) table(ctx context.Context, t sql.Table) error {
+func (c *copier) table(ctx context.Context, t postgres.Table) error {
 	shape := action.NewShape(action.Insert, t.Name, nil, t.Stored())
-	for values, err := range sql.Rows(ctx, c.tx, t) {
+	for values, err := range postgres.Rows(ctx, c.tx, t) {
 		if err != nil {
 			return err
 		}

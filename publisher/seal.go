@@ -15,7 +15,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // sealer turns batches into records, one after the other, and keeps them in
@@ -26,7 +26,7 @@ type sealer struct {
 	wallet archive.Wallet
 	db     action.Digest
 	schema action.Digest // of the genesis
-	chain  sql.Chain
+	chain  postgres.Chain
 	floors floors
 	guard  *guard
 	ack    func(action.LSN)
@@ -71,7 +71,7 @@ func (s *sealer) seal(ctx context.Context, b batch) error {
 	if b.restart {
 		clear(s.floors) // of the sequences that restart here, and of which only the table is known
 	}
-	if b.part == (sql.Part{}) && !b.copied {
+	if b.part == (postgres.Part{}) && !b.copied {
 		if err := s.appendFloors(ctx, &b); err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func checkText(body []byte) error {
 }
 
 // insertRecord makes a record durable: outbox and chain in one statement.
-func insertRecord(ctx context.Context, conn *pgx.Conn, c sql.Chain, item archive.Item, b *batch) error {
+func insertRecord(ctx context.Context, conn *pgx.Conn, c postgres.Chain, item archive.Item, b *batch) error {
 	var named *string // only if they changed
 	if b.named != nil {
 		text, err := json.Marshal(b.named)
@@ -148,7 +148,7 @@ func insertRecord(ctx context.Context, conn *pgx.Conn, c sql.Chain, item archive
 		schema = &digest
 	}
 	var part *string
-	if c.Part != (sql.Part{}) {
+	if c.Part != (postgres.Part{}) {
 		lsn := c.Part.LSN.String()
 		part = &lsn
 	}

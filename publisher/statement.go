@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
 )
 
 // statement is the payload of a mark: the schema was changed.
@@ -32,20 +32,20 @@ func (s *statement) one(script *[]string) (one string, err error) {
 	sent := s.N > 0 && s.In == ""
 	switch {
 	case sent && s.Statement != nil:
-		if *script, err = sql.SplitStatements(*s.Statement); err != nil {
-			return "", fmt.Errorf("%w: %w", sql.ErrStatement, err)
+		if *script, err = ddl.Split(*s.Statement); err != nil {
+			return "", fmt.Errorf("%w: %w", ddl.ErrStatement, err)
 		}
-		return sql.FiredOf(*script, s.N, s.Tag)
+		return ddl.FiredOf(*script, s.N, s.Tag)
 	case sent:
-		return sql.FiredOf(*script, s.N, s.Tag)
+		return ddl.FiredOf(*script, s.N, s.Tag)
 	case s.Statement == nil:
 		return "", errors.New("it has no text")
 	case s.N == 0:
 		return *s.Statement, nil
 	case s.In == "text":
-		return sql.FiredInside(*s.Statement, s.N, s.Tag)
+		return ddl.FiredInside(*s.Statement, s.N, s.Tag)
 	case s.In == "body":
-		return sql.StatementOf(*s.Statement, s.N, s.Tag)
+		return ddl.StatementOf(*s.Statement, s.N, s.Tag)
 	}
 	return "", fmt.Errorf("of a newer pgbridge: it is in a %s", s.In)
 }
@@ -57,9 +57,9 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 		return change{}, false, err
 	}
 	if s.Made != "" {
-		one = sql.NameSchema(one, s.Made)
+		one = ddl.NameSchema(one, s.Made)
 	}
-	if one = sql.Travels(one); one == "" {
+	if one = ddl.Travels(one); one == "" {
 		return change{}, false, nil
 	}
 	var settings bytes.Buffer
@@ -99,7 +99,7 @@ func (b *builder) readSchema(payload []byte) (c change, ok bool, err error) {
 	if c, ok, err = s.resolve(&b.script); err != nil {
 		return change{}, false, fmt.Errorf("mark of a statement: %w", err)
 	}
-	if from, to, ok := sql.RenamedSchema(c.statement); ok {
+	if from, to, ok := ddl.RenamedSchema(c.statement); ok {
 		b.renames = append(b.renames, [2]string{from, to})
 	}
 	return c, ok, nil

@@ -6,7 +6,8 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/ddl"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Words of a script, each a mark.
@@ -49,7 +50,7 @@ func TestSchemaChanges(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := playSchema(t, test.script, sql.Part{})
+			b := playSchema(t, test.script, postgres.Part{})
 			out := b.batch(nil)
 			_, actions, _ := strings.Cut(string(out.body), `"actions":[`)
 			if want := test.want + "]}\n"; actions != want {
@@ -67,9 +68,9 @@ func TestSchemaChanges(t *testing.T) {
 
 // What is in the chain already is not published again, and does not count again.
 func TestSchemaChangesAfterARestart(t *testing.T) {
-	all := lines(t, playSchema(t, "row one clear rows second row", sql.Part{}).batch(nil).body)
+	all := lines(t, playSchema(t, "row one clear rows second row", postgres.Part{}).batch(nil).body)
 	for rows := range int64(7) {
-		b := playSchema(t, "row one clear rows second row", sql.Part{LSN: 16, Parts: 1, Rows: rows})
+		b := playSchema(t, "row one clear rows second row", postgres.Part{LSN: 16, Parts: 1, Rows: rows})
 		out := b.batch(nil)
 		if want := int(max(0, min(2, 2-min(1, rows/2)-rows/6))); len(out.changes) != want {
 			t.Errorf("after %d changes: %d of the schema are left, want %d", rows, len(out.changes), want)
@@ -81,9 +82,9 @@ func TestSchemaChangesAfterARestart(t *testing.T) {
 }
 
 func TestSchemaMarksThatAreWrong(t *testing.T) {
-	for word, want := range map[string]error{"nothing_like": sql.ErrStatement, "same": sql.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil} {
+	for word, want := range map[string]error{"nothing_like": ddl.ErrStatement, "same": ddl.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}}
-		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, sql.Part{})
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, postgres.Part{})
 		var err error
 		for w := range strings.FieldsSeq(word) {
 			err = b.message(mark("s", schemaMarks[w]))
@@ -95,7 +96,7 @@ func TestSchemaMarksThatAreWrong(t *testing.T) {
 }
 
 // playSchema builds one transaction; part is what the chain has of it.
-func playSchema(t *testing.T, script string, part sql.Part) *builder {
+func playSchema(t *testing.T, script string, part postgres.Part) *builder {
 	t.Helper()
 	b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
 	b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, part)
@@ -114,7 +115,7 @@ func playSchema(t *testing.T, script string, part sql.Part) *builder {
 func TestRenames(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}, naming: &naming{}}
-		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, done, sql.Part{})
+		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, done, postgres.Part{})
 		if err := b.message(mark("s", `s{"statement":"SELECT 1; ALTER SCHEMA a RENAME TO \"B\"","n":1,"tag":"ALTER SCHEMA","settings":{}}`)); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newAction() *cobra.Command {
@@ -97,8 +97,8 @@ type namedProblem struct {
 }
 
 // loadNamed adds to actions what is wrong with them.
-func loadNamed(ctx context.Context, q sql.Querier, actions []sql.Action) (all []named, err error) {
-	problems, err := sql.ActionProblems(ctx, q)
+func loadNamed(ctx context.Context, q postgres.Querier, actions []postgres.Action) (all []named, err error) {
+	problems, err := postgres.ActionProblems(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func loadNamed(ctx context.Context, q sql.Querier, actions []sql.Action) (all []
 		n := named{x.Name, x.Function, x.Replay, x.Callable, x.Definition, x.ChangedAt, []namedProblem{}, x.Parameters, x.Rules}
 		for _, p := range problems {
 			if p.Subject == x.Name {
-				n.Problems = append(n.Problems, namedProblem{p.Problem, p.Fix, p.Severity == sql.Fatal})
+				n.Problems = append(n.Problems, namedProblem{p.Problem, p.Fix, p.Severity == postgres.Fatal})
 			}
 		}
 		all = append(all, n)
@@ -144,7 +144,7 @@ func (a *app) listNamed(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	actions, err := sql.LoadActions(ctx, conn)
+	actions, err := postgres.LoadActions(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -179,14 +179,14 @@ func (a *app) showNamed(ctx context.Context, name string) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	one, err := sql.LoadAction(ctx, conn, name)
-	if errors.Is(err, sql.ErrNoAction) {
+	one, err := postgres.LoadAction(ctx, conn, name)
+	if errors.Is(err, postgres.ErrNoAction) {
 		return usageError{fmt.Errorf("there is no action %q: pgbridge action list", name)}
 	}
 	if err != nil {
 		return err
 	}
-	all, err := loadNamed(ctx, conn, []sql.Action{one})
+	all, err := loadNamed(ctx, conn, []postgres.Action{one})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // boardRules are the actions of a message board.
@@ -35,13 +35,13 @@ func boardRules(t *testing.T) action.Definitions {
 
 func TestExplain(t *testing.T) {
 	post := action.Name{Schema: "app", Name: "post"}
-	table := sql.Table{Name: post, Columns: []sql.Column{{Name: "id"}, {Name: "title"}, {Name: "slug"}, {Name: "body"}, {Name: "size", Generated: true}}, Identity: sql.IdentityFull, PrimaryKey: []string{"id"}}
+	table := postgres.Table{Name: post, Columns: []postgres.Column{{Name: "id"}, {Name: "title"}, {Name: "slug"}, {Name: "body"}, {Name: "size", Generated: true}}, Identity: postgres.IdentityFull, PrimaryKey: []string{"id"}}
 	keyed := table
-	keyed.Identity, keyed.Key = sql.IdentityDefault, []string{"id"}
+	keyed.Identity, keyed.Key = postgres.IdentityDefault, []string{"id"}
 	for _, test := range []struct {
 		name, op string
 		changed  []string
-		table    sql.Table
+		table    postgres.Table
 		want     string
 		why      []string // of each rule
 	}{

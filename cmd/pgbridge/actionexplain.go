@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newActionExplain() *cobra.Command {
@@ -98,7 +98,7 @@ func (a *app) explain(ctx context.Context, c *change) error {
 	if err != nil {
 		return err
 	}
-	texts, err := sql.LoadDefinitions(ctx, conn)
+	texts, err := postgres.LoadDefinitions(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -115,27 +115,27 @@ func (a *app) explain(ctx context.Context, c *change) error {
 	return a.print(e, "%s", e.text())
 }
 
-func findTable(ctx context.Context, conn *pgx.Conn, name action.Name) (sql.Table, error) {
-	tables, err := sql.Tables(ctx, conn)
+func findTable(ctx context.Context, conn *pgx.Conn, name action.Name) (postgres.Table, error) {
+	tables, err := postgres.Tables(ctx, conn)
 	if err != nil {
-		return sql.Table{}, err
+		return postgres.Table{}, err
 	}
-	at := slices.IndexFunc(tables, func(t sql.Table) bool { return t.Name == name })
+	at := slices.IndexFunc(tables, func(t postgres.Table) bool { return t.Name == name })
 	if at < 0 {
-		return sql.Table{}, usageError{fmt.Errorf("there is no table %s that can be published (a partition goes by its root)", name)}
+		return postgres.Table{}, usageError{fmt.Errorf("there is no table %s that can be published (a partition goes by its root)", name)}
 	}
 	return tables[at], nil
 }
 
 // shape is the change as the stream has it, and what is to be said about that.
-func (c *change) shape(t sql.Table) (s *action.Shape, note string, err error) {
+func (c *change) shape(t postgres.Table) (s *action.Shape, note string, err error) {
 	stored := t.Stored()
 	for _, column := range c.columns {
 		if !slices.Contains(stored, column) {
 			return nil, "", usageError{fmt.Errorf("--changed: %s has no column %q in the stream", t.Name, column)}
 		}
 	}
-	full := t.Identity == sql.IdentityFull
+	full := t.Identity == postgres.IdentityFull
 	key := t.Key
 	if full {
 		key = stored

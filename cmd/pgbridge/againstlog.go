@@ -13,21 +13,21 @@ import (
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/audit"
 	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // againstLog is a database that is to be compared with its log.
 type againstLog struct {
 	*told
 	conn     *pgx.Conn
-	database sql.Database
+	database postgres.Database
 	needed   uint64 // the last record that must be read
 }
 
 func (c *againstLog) run(ctx context.Context, most int) (*audit.Comparison, error) {
 	hold := c.follower
-	if c.database.Role == sql.RoleWriter {
+	if c.database.Role == postgres.RoleWriter {
 		hold = c.writer
 	}
 	tx, held, position, err := hold(ctx)
@@ -60,7 +60,7 @@ func (c *againstLog) follower(ctx context.Context) (tx pgx.Tx, held audit.Held, 
 	if err != nil {
 		return nil, held, 0, fmt.Errorf("begin reading: %w", err)
 	}
-	p, found, err := sql.LoadProgress(ctx, tx, c.genesis.Owner)
+	p, found, err := postgres.LoadProgress(ctx, tx, c.genesis.Owner)
 	if err == nil && !found {
 		err = errors.New("nothing was applied to this database yet")
 	}
@@ -74,7 +74,7 @@ func (c *againstLog) follower(ctx context.Context) (tx pgx.Tx, held audit.Held, 
 // writer sees a database at a position of its WAL, up to which its chain is in the
 // archives when writer returns.
 func (c *againstLog) writer(ctx context.Context) (tx pgx.Tx, held audit.Held, position action.LSN, err error) {
-	config, err := sql.ReplicationConfig(c.app.DatabaseURL)
+	config, err := postgres.ReplicationConfig(c.app.DatabaseURL)
 	if err != nil {
 		return nil, held, 0, err
 	}
@@ -87,7 +87,7 @@ func (c *againstLog) writer(ctx context.Context) (tx pgx.Tx, held audit.Held, po
 	if err != nil {
 		return nil, held, 0, err
 	}
-	if tx, err = sql.BeginSnapshot(ctx, c.conn, created.Snapshot); err != nil {
+	if tx, err = postgres.BeginSnapshot(ctx, c.conn, created.Snapshot); err != nil {
 		return nil, held, 0, err
 	}
 	if err := c.published(ctx, created.LSN); err != nil {
@@ -115,7 +115,7 @@ func (c *againstLog) published(ctx context.Context, lsn action.LSN) error {
 			}
 		}
 		if sealed {
-			chain, err := sql.LoadChain(ctx, conn)
+			chain, err := postgres.LoadChain(ctx, conn)
 			if err != nil {
 				return err
 			}

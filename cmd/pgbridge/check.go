@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newCheck() *cobra.Command {
@@ -27,9 +27,9 @@ the fatal ones. Exit code 3 when there is one.`,
 			if err != nil {
 				return err
 			}
-			role := sql.RoleWriter
+			role := postgres.RoleWriter
 			if follower {
-				role = sql.RoleFollower
+				role = postgres.RoleFollower
 			}
 			return a.check(cmd.Context(), role)
 		},
@@ -38,19 +38,19 @@ the fatal ones. Exit code 3 when there is one.`,
 	return cmd
 }
 
-func (a *app) check(ctx context.Context, role sql.Role) error {
+func (a *app) check(ctx context.Context, role postgres.Role) error {
 	conn, err := a.database(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	findings, err := sql.Check(ctx, conn, sql.Options{Role: role})
+	findings, err := postgres.Check(ctx, conn, postgres.Options{Role: role})
 	if err != nil {
 		return err
 	}
 	fatal := 0
 	for _, f := range findings {
-		if f.Severity == sql.Fatal {
+		if f.Severity == postgres.Fatal {
 			fatal++
 		}
 		if err := a.print(f, "%s\n", f); err != nil {
@@ -68,8 +68,8 @@ func (a *app) check(ctx context.Context, role sql.Role) error {
 
 // refuseFatal runs the checks and returns the fatal findings as one error; the
 // others are logged.
-func (a *app) refuseFatal(ctx context.Context, conn *pgx.Conn, role sql.Role, tables []action.Name) error {
-	findings, err := sql.Check(ctx, conn, sql.Options{Role: role, Tables: tables})
+func (a *app) refuseFatal(ctx context.Context, conn *pgx.Conn, role postgres.Role, tables []action.Name) error {
+	findings, err := postgres.Check(ctx, conn, postgres.Options{Role: role, Tables: tables})
 	if err != nil {
 		return err
 	}
@@ -77,15 +77,15 @@ func (a *app) refuseFatal(ctx context.Context, conn *pgx.Conn, role sql.Role, ta
 }
 
 // refuse returns the fatal findings as one error; the others are logged.
-func (a *app) refuse(findings []sql.Finding) error {
+func (a *app) refuse(findings []postgres.Finding) error {
 	var fatal []string
 	for _, f := range findings {
 		switch f.Severity {
-		case sql.Fatal:
+		case postgres.Fatal:
 			fatal = append(fatal, "  "+f.String())
-		case sql.Warning:
+		case postgres.Warning:
 			a.log.Warn(f.Problem, "check", f.ID, "subject", f.Subject, "fix", f.Fix)
-		case sql.Info:
+		case postgres.Info:
 			a.log.Debug(f.Problem, "check", f.ID, "subject", f.Subject, "fix", f.Fix)
 		}
 	}

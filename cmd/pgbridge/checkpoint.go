@@ -11,7 +11,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newCheckpoint() *cobra.Command {
@@ -113,7 +113,7 @@ func (a *app) createCheckpoint(ctx context.Context) error {
 }
 
 // maker is what makes checkpoints, as it is configured.
-func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, error) {
+func (a *app) maker(ctx context.Context, q postgres.Querier) (*checkpoint.Maker, error) {
 	key, err := a.key()
 	if err != nil {
 		return nil, err
@@ -144,16 +144,16 @@ func (a *app) maker(ctx context.Context, q sql.Querier) (*checkpoint.Maker, erro
 }
 
 // source is what it takes to read a whole database, besides ordinary connections.
-func (a *app) source(ctx context.Context, q sql.Querier) (sql.Dump, *pgconn.Config, error) {
-	server, err := sql.LoadServer(ctx, q)
+func (a *app) source(ctx context.Context, q postgres.Querier) (postgres.Dump, *pgconn.Config, error) {
+	server, err := postgres.LoadServer(ctx, q)
 	if err != nil {
-		return sql.Dump{}, nil, err
+		return postgres.Dump{}, nil, err
 	}
-	dump, err := sql.FindDump(ctx, server.Major())
+	dump, err := postgres.FindDump(ctx, server.Major())
 	if err != nil {
-		return sql.Dump{}, nil, usageError{err}
+		return postgres.Dump{}, nil, usageError{err}
 	}
-	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	replication, err := postgres.ReplicationConfig(a.DatabaseURL)
 	return dump, replication, err
 }
 

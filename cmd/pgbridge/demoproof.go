@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // tableSum is what a table holds: how many rows, and a digest of them that does
@@ -39,7 +39,7 @@ const sumSequences = `SELECT count(*), md5(coalesce(string_agg(format('%I.%I %s'
 
 // sumDatabase digests all tables, by name, and then the sequences.
 func sumDatabase(ctx context.Context, conn *pgx.Conn) ([]tableSum, error) {
-	tables, err := sql.Tables(ctx, conn)
+	tables, err := postgres.Tables(ctx, conn)
 	if err != nil {
 		return nil, err
 	}

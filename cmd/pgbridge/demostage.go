@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pgbridge/pgbridge/internal/server"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // keyFile is the writer key, in the folder of the stage.
@@ -105,7 +105,7 @@ func findServers(ctx context.Context, major int) (server.Source, error) {
 func demoEnvironment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "PG") && name != sql.DumpVariable
+		return strings.HasPrefix(name, "PG") && name != postgres.DumpVariable
 	})
 }
 
@@ -148,13 +148,13 @@ func (s *stage) newSite(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	p := &site{server: v, url: v.URL("app")}
-	admin, err := sql.Connect(ctx, v.URL("postgres"))
+	admin, err := postgres.Connect(ctx, v.URL("postgres"))
 	if err == nil {
 		_, err = admin.Exec(ctx, "CREATE DATABASE app")
 		err = errors.Join(err, admin.Close(ctx))
 	}
 	if err == nil {
-		p.conn, err = sql.Connect(ctx, p.url)
+		p.conn, err = postgres.Connect(ctx, p.url)
 	}
 	if err != nil {
 		return nil, errors.Join(err, v.Destroy(context.WithoutCancel(ctx)))
@@ -165,7 +165,7 @@ func (s *stage) newSite(ctx context.Context) (*site, error) {
 // lendDump tells pgbridge init which pg_dump to use: the one beside the server's
 // binaries, or in its container.
 func (s *stage) lendDump(v *server.Server) error {
-	if os.Getenv(sql.DumpVariable) != "" {
+	if os.Getenv(postgres.DumpVariable) != "" {
 		return nil
 	}
 	program, err := v.Program("pg_dump", v.Major)
@@ -180,7 +180,7 @@ func (s *stage) lendDump(v *server.Server) error {
 			return err
 		}
 	}
-	s.env = append(s.env, sql.DumpVariable+"="+path)
+	s.env = append(s.env, postgres.DumpVariable+"="+path)
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // canKeep returns an error if there is no place for the file: a drill takes long.
@@ -115,7 +115,7 @@ type drillStatus struct {
 }
 
 // readDrill returns nil where there was none.
-func readDrill(ctx context.Context, q sql.Querier) (*drillStatus, error) {
+func readDrill(ctx context.Context, q postgres.Querier) (*drillStatus, error) {
 	var s drillStatus
 	err := q.QueryRow(ctx, `SELECT at, ok, person, seconds, report FROM pgbridge.drill ORDER BY at DESC LIMIT 1`).Scan(&s.At, &s.OK, &s.Person, &s.Seconds, &s.Report)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/internal/server"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // theatre is a throw-away server with an empty database.
@@ -22,7 +22,7 @@ type theatre struct {
 
 // open starts a server, and makes in it what somebody who restores must have
 // ready: the database and the roles that policies name.
-func (d *drill) open(ctx context.Context, source sql.Source) (*theatre, error) {
+func (d *drill) open(ctx context.Context, source postgres.Source) (*theatre, error) {
 	began := time.Now()
 	from, err := findServers(ctx, source.Server.Major())
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *drill) open(ctx context.Context, source sql.Source) (*theatre, error) {
 
 // alsoNeeds adds what the plan needs in the beginning: what was dropped since is
 // made and dropped again on the way.
-func alsoNeeds(plan *restoring, now sql.Source) (sql.Source, error) {
+func alsoNeeds(plan *restoring, now postgres.Source) (postgres.Source, error) {
 	then, err := plan.source()
 	all := func(a, b []string) []string {
 		union := slices.Concat(a, b)
@@ -57,8 +57,8 @@ func alsoNeeds(plan *restoring, now sql.Source) (sql.Source, error) {
 	return now, err
 }
 
-func prepare(ctx context.Context, url string, from server.Source, source sql.Source) error {
-	conn, err := sql.Connect(ctx, url)
+func prepare(ctx context.Context, url string, from server.Source, source postgres.Source) error {
+	conn, err := postgres.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func prepare(ctx context.Context, url string, from server.Source, source sql.Sou
 	if err := makeDatabase(ctx, conn, source.Server); err != nil {
 		return err
 	}
-	findings, err := sql.CheckSource(ctx, conn, source)
+	findings, err := postgres.CheckSource(ctx, conn, source)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func prepare(ctx context.Context, url string, from server.Source, source sql.Sou
 
 // makeDatabase makes it with the encoding and the locale of the source, or with
 // the server's own locale where this machine has not that one.
-func makeDatabase(ctx context.Context, conn *pgx.Conn, was sql.GenesisServer) error {
+func makeDatabase(ctx context.Context, conn *pgx.Conn, was postgres.GenesisServer) error {
 	const database = `CREATE DATABASE drill TEMPLATE template0 ENCODING %L`
 	err := execFormatted(ctx, conn, database+` LC_COLLATE %L LC_CTYPE %L`, was.Encoding, was.Collate, was.CType)
 	if err == nil {
@@ -112,12 +112,12 @@ func execFormatted(ctx context.Context, conn *pgx.Conn, format string, values ..
 // count says what is there.
 func (d *drill) count(ctx context.Context, url string) error {
 	began := time.Now()
-	conn, err := sql.Connect(ctx, url)
+	conn, err := postgres.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	tables, err := sql.Tables(ctx, conn)
+	tables, err := postgres.Tables(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,10 @@ import (
 
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/ddl"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/publisher"
 	"github.com/pgbridge/pgbridge/slot"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 // The exit codes. The systemd unit does not restart after 2 and 3.
@@ -64,7 +65,7 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, sql.ErrStatement, sql.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost} {
+	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, ddl.ErrStatement, postgres.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost} {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/audit"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newHistory() *cobra.Command {
@@ -93,7 +93,7 @@ func (a *app) history(ctx context.Context, db action.Digest, table action.Name, 
 }
 
 // parseKey reads the arguments that find a row.
-func parseKey(g *sql.Genesis, table action.Name, args []string) (key []audit.Value, err error) {
+func parseKey(g *postgres.Genesis, table action.Name, args []string) (key []audit.Value, err error) {
 	var columns []string
 	for _, t := range g.Tables {
 		if t.Name == table {

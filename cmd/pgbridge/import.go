@@ -13,7 +13,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/kwil"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newImport() *cobra.Command {
@@ -162,7 +162,7 @@ func (a *app) importInto(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	d, err := loadReady(ctx, conn)
-	if err == nil && d.Role != sql.RoleWriter {
+	if err == nil && d.Role != postgres.RoleWriter {
 		err = usageError{fmt.Errorf("this database follows %s: import into the one that writes it", d.ID)}
 	}
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/publisher"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 func newInit() *cobra.Command {
@@ -55,19 +55,19 @@ is undone and begun anew.`,
 }
 
 // chooseScope reads --tables.
-func chooseScope(scope string, only []string) (sql.Scope, error) {
+func chooseScope(scope string, only []string) (postgres.Scope, error) {
 	switch {
-	case scope == "" && len(only) > 0, scope == string(sql.ScopeListed):
-		return sql.ScopeListed, nil
-	case scope == string(sql.ScopeAll) && len(only) > 0:
+	case scope == "" && len(only) > 0, scope == string(postgres.ScopeListed):
+		return postgres.ScopeListed, nil
+	case scope == string(postgres.ScopeAll) && len(only) > 0:
 		return "", usageError{errors.New("--tables all: leave out --table, or give --tables listed")}
-	case scope == "", scope == string(sql.ScopeAll):
-		return sql.ScopeAll, nil
+	case scope == "", scope == string(postgres.ScopeAll):
+		return postgres.ScopeAll, nil
 	}
 	return "", usageError{fmt.Errorf("--tables %s: it is all or listed", scope)}
 }
 
-func (a *app) found(ctx context.Context, name string, only []string, scope sql.Scope) error {
+func (a *app) found(ctx context.Context, name string, only []string, scope postgres.Scope) error {
 	conn, err := a.database(ctx)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (a *app) found(ctx context.Context, name string, only []string, scope sql.S
 	if err != nil {
 		return err
 	}
-	if err := a.refuseFatal(ctx, conn, sql.RoleWriter, names(tables)); err != nil {
+	if err := a.refuseFatal(ctx, conn, postgres.RoleWriter, names(tables)); err != nil {
 		return err
 	}
 	dump, replication, err := a.source(ctx, conn)
@@ -103,7 +103,7 @@ func (a *app) found(ctx context.Context, name string, only []string, scope sql.S
 	return a.printDBID(db)
 }
 
-func names(tables []sql.Table) []action.Name {
+func names(tables []postgres.Table) []action.Name {
 	var all []action.Name
 	for _, t := range tables {
 		all = append(all, t.Name)
@@ -116,16 +116,16 @@ func (a *app) printDBID(db action.Digest) error {
 }
 
 // chooseTables lists what to publish: all tables, or those named.
-func chooseTables(ctx context.Context, conn sql.Querier, only []string) ([]sql.Table, error) {
-	all, err := sql.Tables(ctx, conn)
+func chooseTables(ctx context.Context, conn postgres.Querier, only []string) ([]postgres.Table, error) {
+	all, err := postgres.Tables(ctx, conn)
 	if err != nil || len(only) == 0 {
 		return all, err
 	}
-	byName := map[action.Name]sql.Table{}
+	byName := map[action.Name]postgres.Table{}
 	for _, t := range all {
 		byName[t.Name] = t
 	}
-	var chosen []sql.Table
+	var chosen []postgres.Table
 	for _, text := range only {
 		name, err := action.ParseName(text)
 		if err != nil {
@@ -154,7 +154,7 @@ func (a *app) join(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseFatal(ctx, conn, sql.RoleFollower, nil); err != nil {
+	if err := a.refuseFatal(ctx, conn, postgres.RoleFollower, nil); err != nil {
 		return err
 	}
 	record, genesis, err := applier.FetchGenesis(ctx, reader, db)

@@ -9,7 +9,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // namedEntry is a record with calls and mapped changes, and rows between them.
@@ -78,7 +78,7 @@ func TestLogNamedJSON(t *testing.T) {
 }
 
 func TestLogNamedFilter(t *testing.T) {
-	genesis := sql.Genesis{Writers: []action.Writer{{0xab}, {0xcd}}, Tables: []sql.GenesisTable{
+	genesis := postgres.Genesis{Writers: []action.Writer{{0xab}, {0xcd}}, Tables: []postgres.GenesisTable{
 		{Name: action.Name{Schema: "app", Name: "posts"}, Key: []string{"id"}}, {Name: action.Name{Schema: "app", Name: "tags"}, Key: []string{"post", "tag"}},
 	}}
 	for _, test := range []struct {

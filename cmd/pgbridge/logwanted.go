@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // asked is what the command line asks of the log.
@@ -112,7 +112,7 @@ func parsePairs(texts []string) (all []pair, err error) {
 }
 
 // of makes the list one of a database: what it is to hold must be in it.
-func (w *wanted) of(g *sql.Genesis) error {
+func (w *wanted) of(g *postgres.Genesis) error {
 	if w.writer != (action.Writer{}) && !slices.Contains(g.Writers, w.writer) {
 		return usageError{fmt.Errorf("--writer: %s does not write to this database", w.writer)}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/applier"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // quarantine is what could not be applied.
@@ -40,7 +40,7 @@ const (
 
 // quarantines are the entries of one database.
 type quarantines struct {
-	q   sql.Querier
+	q   postgres.Querier
 	now time.Time // at the server
 }
 

@@ -7,12 +7,12 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func TestPassed(t *testing.T) {
 	w := action.Writer{1}
-	at := sql.Progress{Writer: w, Epoch: 2, Seq: 7, Txs: 3, LSN: 100, Clock: action.Clock{Micros: 1000}}
+	at := postgres.Progress{Writer: w, Epoch: 2, Seq: 7, Txs: 3, LSN: 100, Clock: action.Clock{Micros: 1000}}
 	place := func(epoch uint32, seq uint64, tx int) archive.Moment {
 		return archive.Moment{Place: archive.Place{Writer: w, Epoch: epoch, Seq: seq, Tx: tx}}
 	}

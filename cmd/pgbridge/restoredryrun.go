@@ -6,23 +6,23 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // plan is what a dry run prints.
 type plan struct {
-	DB         action.Digest `json:"db"`
-	Name       string        `json:"name"`
-	Checkpoint uint64        `json:"checkpoint"` // 0: from the genesis
-	At         time.Time     `json:"at"`         // of the checkpoint
-	Chunks     int           `json:"chunks"`
-	Bytes      int64         `json:"bytes"` // of the chunks, as stored
-	Size       int64         `json:"size"`  // of the chunks, unpacked
-	Rows       int64         `json:"rows"`
-	Records    uint64        `json:"records"`  // at most, of the chain after it
-	CheckedBy  uint64        `json:"check"`    // the checkpoint that the result is compared with; 0: none
-	Seconds    float64       `json:"seconds"`  // a guess
-	Findings   []sql.Finding `json:"findings"` // of the target
+	DB         action.Digest      `json:"db"`
+	Name       string             `json:"name"`
+	Checkpoint uint64             `json:"checkpoint"` // 0: from the genesis
+	At         time.Time          `json:"at"`         // of the checkpoint
+	Chunks     int                `json:"chunks"`
+	Bytes      int64              `json:"bytes"` // of the chunks, as stored
+	Size       int64              `json:"size"`  // of the chunks, unpacked
+	Rows       int64              `json:"rows"`
+	Records    uint64             `json:"records"`  // at most, of the chain after it
+	CheckedBy  uint64             `json:"check"`    // the checkpoint that the result is compared with; 0: none
+	Seconds    float64            `json:"seconds"`  // a guess
+	Findings   []postgres.Finding `json:"findings"` // of the target
 }
 
 const (
@@ -73,7 +73,7 @@ func (r *restoring) printPlan() error {
 	fatal := 0
 	for _, f := range p.Findings {
 		fmt.Fprintf(&b, "%s\n", f)
-		if f.Severity == sql.Fatal {
+		if f.Severity == postgres.Fatal {
 			fatal++
 		}
 	}

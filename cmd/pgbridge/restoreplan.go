@@ -11,7 +11,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // Where a restore begins, other than with the checkpoint of a number.
@@ -57,17 +57,17 @@ func (r *restoring) look(ctx context.Context) error {
 	if r.conn == nil {
 		return nil
 	}
-	installed, err := sql.Installed(ctx, r.conn)
+	installed, err := postgres.Installed(ctx, r.conn)
 	if err != nil || !installed {
 		return err
 	}
-	d, err := sql.LoadDatabase(ctx, r.conn)
+	d, err := postgres.LoadDatabase(ctx, r.conn)
 	switch {
-	case errors.Is(err, sql.ErrNoDatabase):
+	case errors.Is(err, postgres.ErrNoDatabase):
 		return nil
 	case err != nil:
 		return err
-	case d.Role != sql.RoleFollower || d.ID != r.db:
+	case d.Role != postgres.RoleFollower || d.ID != r.db:
 		return personError{fmt.Errorf("the database is a %s of %s (%s) already: restore into an empty one", d.Role, d.Name, d.ID)}
 	}
 	r.begun = true
@@ -194,10 +194,10 @@ func (r *restoring) checkTables() error {
 }
 
 // source is what the server must have.
-func (r *restoring) source() (source sql.Source, err error) {
+func (r *restoring) source() (source postgres.Source, err error) {
 	if r.base == nil {
 		source.Server = r.genesis.Server
-		source.Extensions, source.Roles, err = sql.Needs(r.genesis.PreData, r.genesis.PostData)
+		source.Extensions, source.Roles, err = postgres.Needs(r.genesis.PreData, r.genesis.PostData)
 		return source, err
 	}
 	source.Server, source.Roles = r.base.Server, r.base.Roles
@@ -216,10 +216,10 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.findings, err = sql.CheckSource(ctx, r.conn, source); err != nil {
+	if r.findings, err = postgres.CheckSource(ctx, r.conn, source); err != nil {
 		return err
 	}
-	own, err := sql.Check(ctx, r.conn, sql.Options{Role: sql.RoleFollower})
+	own, err := postgres.Check(ctx, r.conn, postgres.Options{Role: postgres.RoleFollower})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // restoring is one run of restore.
@@ -38,7 +38,7 @@ type restoring struct {
 	begun    bool                   // by an earlier run
 	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
 	check    *checkpoint.Checkpoint // to compare with on the way; nil: none
-	findings []sql.Finding
+	findings []postgres.Finding
 
 	result restored
 }
@@ -64,7 +64,7 @@ func (r *restoring) restore(ctx context.Context) error {
 	if err := r.load(ctx); err != nil {
 		return err
 	}
-	at, found, err := sql.LoadProgress(ctx, r.conn, r.genesis.Owner)
+	at, found, err := postgres.LoadProgress(ctx, r.conn, r.genesis.Owner)
 	if err == nil && !found {
 		err = errors.New("pgbridge.progress has no row of the owner: restore into an empty database")
 	}
@@ -132,7 +132,7 @@ func (r *restoring) failed(err error) error {
 
 // replay applies the chain, and compares the database with the checkpoint that it
 // passes.
-func (r *restoring) replay(ctx context.Context, at sql.Progress) error {
+func (r *restoring) replay(ctx context.Context, at postgres.Progress) error {
 	genesis, err := r.part(ctx)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (r *restoring) replay(ctx context.Context, at sql.Progress) error {
 
 // apply replays up to a moment and returns the transaction after it, a zero one at
 // the end of the chain.
-func (r *restoring) apply(ctx context.Context, m *meter, genesis sql.Genesis, until archive.Moment) (next action.Tx, err error) {
+func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesis, until archive.Moment) (next action.Tx, err error) {
 	apply := &applier.Applier{
 		Connect: r.connect, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
 		Reached: func(tx action.Tx) { next = tx },
@@ -196,7 +196,7 @@ func (r *restoring) compare(ctx context.Context) error {
 
 // part is the genesis without what cannot be made for a part of the database, and
 // says what is left out.
-func (r *restoring) part(ctx context.Context) (sql.Genesis, error) {
+func (r *restoring) part(ctx context.Context) (postgres.Genesis, error) {
 	g := r.genesis
 	if r.tables == nil {
 		return g, nil
@@ -211,7 +211,7 @@ func (r *restoring) part(ctx context.Context) (sql.Genesis, error) {
 		r.result.LeftOut = append(r.result.LeftOut, keys...)
 		return g, err
 	}
-	steps, err := sql.Steps(g.PostData)
+	steps, err := postgres.Steps(g.PostData)
 	if err != nil {
 		return g, err
 	}
@@ -273,7 +273,7 @@ func (r *restoring) printResult() error {
 }
 
 // passed tells whether a database is beyond a moment already.
-func passed(u archive.Moment, p sql.Progress) bool {
+func passed(u archive.Moment, p postgres.Progress) bool {
 	switch {
 	case !u.Time.IsZero() && p.Clock.Time().After(u.Time), u.Before > 0 && p.LSN >= u.Before && p.Skip == 0:
 		return true

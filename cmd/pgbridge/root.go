@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newRoot() *cobra.Command {
@@ -70,7 +70,9 @@ func newApp(cmd *cobra.Command) (*app, error) {
 	return &app{config: c, log: log, out: cmd.OutOrStdout()}, nil
 }
 
-func (a *app) connect(ctx context.Context) (*pgx.Conn, error) { return sql.Connect(ctx, a.DatabaseURL) }
+func (a *app) connect(ctx context.Context) (*pgx.Conn, error) {
+	return postgres.Connect(ctx, a.DatabaseURL)
+}
 
 // database connects, for commands that need one.
 func (a *app) database(ctx context.Context) (*pgx.Conn, error) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
+	"github.com/pgbridge/pgbridge/postgres"
 	"github.com/pgbridge/pgbridge/publisher"
-	"github.com/pgbridge/pgbridge/sql"
 )
 
 func newRun() *cobra.Command {
@@ -49,7 +49,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := sql.LockRun.Share(ctx, conn); err != nil {
+	if err := postgres.LockRun.Share(ctx, conn); err != nil {
 		return err
 	}
 	record, err := archive.Open(d.Genesis)
@@ -63,7 +63,7 @@ func (a *app) run(ctx context.Context) error {
 	if err := a.refuseFatal(ctx, conn, d.Role, nil); err != nil {
 		return err
 	}
-	if d.Role == sql.RoleFollower {
+	if d.Role == postgres.RoleFollower {
 		return a.follow(ctx, d, genesis)
 	}
 	return a.publish(ctx, d, genesis)
@@ -71,35 +71,35 @@ func (a *app) run(ctx context.Context) error {
 
 // loadDatabase reads what this database is; one that is not set up is for a
 // person.
-func loadDatabase(ctx context.Context, q sql.Querier) (sql.Database, error) {
-	installed, err := sql.Installed(ctx, q)
+func loadDatabase(ctx context.Context, q postgres.Querier) (postgres.Database, error) {
+	installed, err := postgres.Installed(ctx, q)
 	if err != nil {
-		return sql.Database{}, err
+		return postgres.Database{}, err
 	}
 	if !installed {
-		return sql.Database{}, personError{sql.ErrNoDatabase}
+		return postgres.Database{}, personError{postgres.ErrNoDatabase}
 	}
-	d, err := sql.LoadDatabase(ctx, q)
-	if errors.Is(err, sql.ErrNoDatabase) {
+	d, err := postgres.LoadDatabase(ctx, q)
+	if errors.Is(err, postgres.ErrNoDatabase) {
 		err = personError{err}
 	}
 	return d, err
 }
 
 // loadReady is loadDatabase for one whose init has finished.
-func loadReady(ctx context.Context, q sql.Querier) (sql.Database, error) {
+func loadReady(ctx context.Context, q postgres.Querier) (postgres.Database, error) {
 	d, err := loadDatabase(ctx, q)
 	switch {
 	case err != nil:
-	case d.Stage == sql.StageInit:
+	case d.Stage == postgres.StageInit:
 		err = personError{errors.New("pgbridge init did not finish: run it again")}
-	case d.Stage == sql.StageRestore:
+	case d.Stage == postgres.StageRestore:
 		err = personError{errors.New("pgbridge restore did not finish: run it again, as it was")}
 	}
 	return d, err
 }
 
-func (a *app) publish(ctx context.Context, d sql.Database, genesis sql.Genesis) error {
+func (a *app) publish(ctx context.Context, d postgres.Database, genesis postgres.Genesis) error {
 	key, err := a.key()
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (a *app) publish(ctx context.Context, d sql.Database, genesis sql.Genesis) 
 	if len(putters) == 0 {
 		return usageError{errors.New("none of the archives can be written: give a node, a folder or a bundler with --archive")}
 	}
-	replication, err := sql.ReplicationConfig(a.DatabaseURL)
+	replication, err := postgres.ReplicationConfig(a.DatabaseURL)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func beside(ctx context.Context, s *schedule, publish func(context.Context) erro
 	return publish(ctx)
 }
 
-func (a *app) follow(ctx context.Context, d sql.Database, genesis sql.Genesis) error {
+func (a *app) follow(ctx context.Context, d postgres.Database, genesis postgres.Genesis) error {
 	reader, err := a.reader()
 	if err != nil {
 		return err

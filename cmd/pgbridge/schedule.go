@@ -13,7 +13,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // schedule makes checkpoints beside the capture when so much time has passed, so
@@ -35,7 +35,7 @@ const (
 )
 
 // newSchedule returns nil where nothing is scheduled.
-func newSchedule(a *app, d sql.Database) (*schedule, error) {
+func newSchedule(a *app, d postgres.Database) (*schedule, error) {
 	s := &schedule{app: a, every: a.CheckpointEvery, records: a.CheckpointRecords}
 	var err error
 	if s.bytes, err = parseSize("checkpoint-bytes", a.CheckpointBytes); err != nil {

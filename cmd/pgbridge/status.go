@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newStatus() *cobra.Command {
@@ -74,22 +74,22 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
 
 // status is all that is to be said of a database.
 type status struct {
-	DB         string        `json:"db"` // empty while init is at work
-	Name       string        `json:"name"`
-	Role       sql.Role      `json:"role"`
-	Stage      sql.Stage     `json:"stage"`
-	Running    bool          `json:"running"`
-	Publishes  *publishing   `json:"publishes,omitempty"`
-	Follows    []following   `json:"follows,omitempty"`
-	Drill      *drillStatus  `json:"drill,omitempty"`
-	Actions    *actionStatus `json:"actions,omitempty"`
-	Quarantine []quarantine  `json:"quarantine,omitempty"`
-	Problems   []problem     `json:"problems"`
+	DB         string         `json:"db"` // empty while init is at work
+	Name       string         `json:"name"`
+	Role       postgres.Role  `json:"role"`
+	Stage      postgres.Stage `json:"stage"`
+	Running    bool           `json:"running"`
+	Publishes  *publishing    `json:"publishes,omitempty"`
+	Follows    []following    `json:"follows,omitempty"`
+	Drill      *drillStatus   `json:"drill,omitempty"`
+	Actions    *actionStatus  `json:"actions,omitempty"`
+	Quarantine []quarantine   `json:"quarantine,omitempty"`
+	Problems   []problem      `json:"problems"`
 
 	now         time.Time // at the server
 	initAtWork  bool
 	noArchive   bool // none to ask was given
-	hasProgress []sql.Progress
+	hasProgress []postgres.Progress
 }
 
 // problem is something that is not well. Person: it does not pass by itself.
@@ -162,16 +162,16 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&s.now); err != nil {
 		return fmt.Errorf("read the server's time: %w", err)
 	}
-	if s.Running, err = sql.LockRun.Held(ctx, tx); err != nil {
+	if s.Running, err = postgres.LockRun.Held(ctx, tx); err != nil {
 		return err
 	}
-	if s.initAtWork, err = sql.LockInit.Held(ctx, tx); err != nil {
+	if s.initAtWork, err = postgres.LockInit.Held(ctx, tx); err != nil {
 		return err
 	}
 	if s.Publishes, err = readPublishing(ctx, conn, d.Slot, s.now, putters); err != nil {
 		return err
 	}
-	if s.hasProgress, err = sql.ListProgress(ctx, tx); err != nil {
+	if s.hasProgress, err = postgres.ListProgress(ctx, tx); err != nil {
 		return err
 	}
 	if s.Drill, err = readDrill(ctx, tx); err != nil {
@@ -187,9 +187,9 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 // judge finds what is wrong.
 func (s *status) judge() {
 	switch {
-	case s.Stage == sql.StageInit && !s.initAtWork:
+	case s.Stage == postgres.StageInit && !s.initAtWork:
 		s.decide("pgbridge init did not finish: run it again")
-	case s.Stage == sql.StageInit:
+	case s.Stage == postgres.StageInit:
 		return
 	case !s.Running:
 		s.passing("pgbridge run is not at work")

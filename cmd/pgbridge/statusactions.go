@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // actionStatus is how the named actions are.
@@ -14,22 +14,22 @@ type actionStatus struct {
 	Errors   int `json:"errors"`
 	Warnings int `json:"warnings"`
 
-	first sql.Finding // of the errors
+	first postgres.Finding // of the errors
 }
 
 // readActions returns nil where no action is defined.
-func readActions(ctx context.Context, q sql.Querier) (*actionStatus, error) {
-	actions, err := sql.LoadActions(ctx, q)
+func readActions(ctx context.Context, q postgres.Querier) (*actionStatus, error) {
+	actions, err := postgres.LoadActions(ctx, q)
 	if err != nil || len(actions) == 0 {
 		return nil, err
 	}
-	problems, err := sql.ActionProblems(ctx, q)
+	problems, err := postgres.ActionProblems(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	s := &actionStatus{Count: len(actions)}
 	for _, p := range problems {
-		if p.Severity != sql.Fatal {
+		if p.Severity != postgres.Fatal {
 			s.Warnings++
 			continue
 		}

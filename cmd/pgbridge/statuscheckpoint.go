@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // checkpointStatus is how it stands with checkpoints.
@@ -40,7 +40,7 @@ type failedAttempt struct {
 func readCheckpoints(ctx context.Context, conn *pgx.Conn) (checkpointStatus, error) {
 	var s checkpointStatus
 	var err error
-	if s.Making, err = sql.LockCheckpoint.Held(ctx, conn); err != nil {
+	if s.Making, err = postgres.LockCheckpoint.Held(ctx, conn); err != nil {
 		return s, err
 	}
 	var row checkpointRow

@@ -7,7 +7,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // following is how far the chain of one writer is applied.
@@ -35,7 +35,7 @@ type span struct {
 const headTime = 10 * time.Second
 
 // follow adds what the archives say to the progress of a writer.
-func (s *status) follow(ctx context.Context, from *archive.Multi, p sql.Progress) {
+func (s *status) follow(ctx context.Context, from *archive.Multi, p postgres.Progress) {
 	f := following{Writer: p.Writer, Epoch: p.Epoch, Seq: p.Seq, Complete: p.Complete, At: momentOf(p.Clock), AppliedAt: p.AppliedAt}
 	if !s.noArchive && s.DB != "" {
 		ctx, cancel := context.WithTimeout(ctx, headTime)

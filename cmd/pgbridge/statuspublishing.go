@@ -11,7 +11,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/archive"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // publishing is how far the outgoing direction is.
@@ -66,8 +66,8 @@ type delivery struct {
 
 // readPublishing returns nil where the database writes nothing.
 func readPublishing(ctx context.Context, conn *pgx.Conn, slot string, now time.Time, putters []archive.Putter) (*publishing, error) {
-	chain, err := sql.LoadChain(ctx, conn)
-	if errors.Is(err, sql.ErrNoChain) {
+	chain, err := postgres.LoadChain(ctx, conn)
+	if errors.Is(err, postgres.ErrNoChain) {
 		return nil, nil
 	}
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // text is the status for people: a label and what is to be said on each line.
@@ -44,11 +44,11 @@ func (s *status) stageText() string {
 	switch {
 	case s.initAtWork:
 		return "init at work"
-	case s.Stage == sql.StageInit:
+	case s.Stage == postgres.StageInit:
 		return "init not finished"
-	case s.Stage == sql.StageCopy:
+	case s.Stage == postgres.StageCopy:
 		return "copying the initial rows"
-	case s.Stage == sql.StageRestore:
+	case s.Stage == postgres.StageRestore:
 		return "restore not finished"
 	}
 	return string(s.Stage)

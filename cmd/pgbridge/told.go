@@ -10,7 +10,7 @@ import (
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/audit"
 	"github.com/pgbridge/pgbridge/checkpoint"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // told is a database as its archives tell of it.
@@ -18,7 +18,7 @@ type told struct {
 	app     *app
 	archive *archive.Multi
 	record  archive.Record // of the genesis
-	genesis sql.Genesis
+	genesis postgres.Genesis
 }
 
 // told opens the genesis of db.

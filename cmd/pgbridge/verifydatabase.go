@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pgbridge/pgbridge/audit"
-	"github.com/pgbridge/pgbridge/sql"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // compareDatabase compares the configured database with the log. id is empty, or
@@ -29,7 +29,7 @@ func (a *app) compareDatabase(ctx context.Context, id string, most int) error {
 	if id != "" && id != d.ID.String() {
 		return usageError{fmt.Errorf("the database is %s (%s), not the one of --db-id", d.Name, d.ID)}
 	}
-	if d.Stage == sql.StageCopy {
+	if d.Stage == postgres.StageCopy {
 		return errors.New("the initial rows are not all there yet: let pgbridge run finish first")
 	}
 	t, err := a.told(ctx, d.ID)

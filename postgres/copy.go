@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgbridge/pgbridge/action"
+)
+
+// BeginSnapshot begins a read-only transaction that sees what an exported
+// snapshot sees, as the one that a new slot exports: exactly what was committed
+// before the slot's first transaction. The exporter must still be open; once this
+// returns it need not be. The caller ends the transaction.
+func BeginSnapshot(ctx context.Context, conn *pgx.Conn, snapshot string) (pgx.Tx, error) {
+	if strings.Trim(snapshot, "0123456789ABCDEFabcdef-") != "" {
+		return nil, fmt.Errorf("import snapshot: %q is not the name of one", snapshot)
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, fmt.Errorf("begin reading: %w", err)
+	}
+	if err := importSnapshot(ctx, tx, snapshot); err != nil {
+		_ = tx.Rollback(ctx)
+		return nil, err
+	}
+	return tx, nil
+}
+
+func importSnapshot(ctx context.Context, tx pgx.Tx, snapshot string) error {
+	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
+		return fmt.Errorf("import snapshot %s: %w", snapshot, err)
+	}
+	// Rows are read by the name of a table. Whoever swaps the table for a view in
+	// between would have us run the functions of that view (CVE-2024-7348): servers
+	// that know the setting refuse.
+	_, err := tx.Exec(ctx, `SELECT set_config(name, 'view, foreign-table', true) FROM pg_catalog.pg_settings
+		WHERE name = 'restrict_nonsystem_relation_kind'`)
+	return wrapUnlessNil("restrict reading to tables", err)
+}
+
+// CopyQuery reads the rows of t as the stream would send them: without generated
+// columns, a partitioned table with its partitions, another without the tables
+// that inherit from it.
+func CopyQuery(t Table) string {
+	columns := t.Stored()
+	for i, c := range columns {
+		columns[i] = action.QuoteIdent(c)
+	}
+	only := "ONLY "
+	if t.Partitioned {
+		only = ""
+	}
+	return "COPY (SELECT " + strings.Join(columns, ", ") + " FROM " + only + t.Name.SQL() + ") TO STDOUT"
+}
+
+// CopyRows writes the rows of t to w in COPY's text format, for a CopyReader over
+// t.Stored(), in no particular order, and returns how many. If w fails the
+// connection is closed.
+func CopyRows(ctx context.Context, tx pgx.Tx, t Table, w io.Writer) (int64, error) {
+	tag, err := tx.Conn().PgConn().CopyTo(ctx, w, CopyQuery(t))
+	if err != nil {
+		return 0, fmt.Errorf("copy rows of %s: %w", t.Name, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Rows yields the rows of t, in no particular order, as the server's text of the
+// columns of t.Stored(); nil is NULL. The values are good until the next row. An
+// error is the last thing it yields. Breaking off closes the connection.
+func Rows(ctx context.Context, tx pgx.Tx, t Table) iter.Seq2[[][]byte, error] {
+	return func(yield func([][]byte, error) bool) {
+		w := rowWriter{values: make([][]byte, len(t.Stored())), yield: yield}
+		_, err := CopyRows(ctx, tx, t, &w)
+		if err != nil && !errors.Is(err, errBroken) {
+			yield(nil, err)
+		}
+	}
+}
+
+// rowWriter takes a row with each Write: the protocol has one in each message.
+type rowWriter struct {
+	row    []byte
+	values [][]byte
+	yield  func([][]byte, error) bool
+}
+
+var errBroken = errors.New("the reader broke off")
+
+func (w *rowWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 || p[len(p)-1] != '\n' {
+		return 0, errors.New("the server did not send a whole row")
+	}
+	w.row = append(w.row[:0], p[:len(p)-1]...)
+	if err := splitCopyRow(w.row, w.values); err != nil {
+		return 0, err
+	}
+	if !w.yield(w.values, nil) {
+		return 0, errBroken
+	}
+	return len(p), nil
+}
