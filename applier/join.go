@@ -76,7 +76,7 @@ func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis po
 	if err := postgres.RequireEmpty(ctx, conn); err != nil {
 		return err
 	}
-	if err := postgres.Migrate(ctx, conn); err != nil {
+	if err := postgres.Install(ctx, conn); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis) })

@@ -23,7 +23,7 @@ type ground struct{ db *pgtest.DB }
 func newGround(t *testing.T) ground {
 	t.Helper()
 	g := ground{pgtest.New(t)}
-	if err := postgres.Migrate(t.Context(), (&rig{db: g.db}).connect(t)); err != nil {
+	if err := postgres.Install(t.Context(), (&rig{db: g.db}).connect(t)); err != nil {
 		t.Fatal(err)
 	}
 	return g

@@ -126,7 +126,7 @@ func (l *Loader) begin(ctx context.Context, conn *pgx.Conn) (phase, error) {
 	if err := postgres.RequireEmpty(ctx, conn); err != nil {
 		return "", err
 	}
-	if err := postgres.Migrate(ctx, conn); err != nil {
+	if err := postgres.Install(ctx, conn); err != nil {
 		return "", err
 	}
 	return phaseRows, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.found(ctx, tx, text) })

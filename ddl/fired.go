@@ -11,7 +11,7 @@ import (
 var ErrStatement = errors.New("a statement that changed the schema cannot be told from others")
 
 // Fired returns the statement of a query string that event triggers marked as
-// its n-th, from 1, with a command tag: see 0006_schema.sql for those that count.
+// its n-th, from 1, with a command tag: see sql/functions/statements.sql for those that count.
 // It is wrong about nothing: where the number and the tag do not agree on one
 // statement, the error wraps ErrStatement.
 func Fired(text string, n int, tag string) (string, error) {

@@ -110,7 +110,7 @@ func TestNothingIsGranted(t *testing.T) {
 	other := newRole(t, conn, "LOGIN")
 	mustExec(t, conn, `ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO `+action.QuoteIdent(other)+`, PUBLIC;
 		ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO `+action.QuoteIdent(other)+`, PUBLIC`)
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	mustExec(t, conn, "GRANT USAGE ON SCHEMA pgbridge TO "+action.QuoteIdent(other))
@@ -134,7 +134,7 @@ func TestActionsWithoutSuperuser(t *testing.T) {
 	bridge, owner, customer := newRole(t, admin, "LOGIN"), newRole(t, admin, "NOLOGIN"), newRole(t, admin, "LOGIN")
 	mustExec(t, admin, "GRANT CREATE ON DATABASE "+action.QuoteIdent(db.Name)+" TO "+action.QuoteIdent(bridge))
 	conn := connect(t, db.URLAs(bridge))
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	shop(t, admin, owner, customer)

@@ -205,7 +205,7 @@ func TestCheckRole(t *testing.T) {
 	wantIDs(t, check(t, conn, Options{}), Fatal)
 
 	// And it is true: all of init's steps work for this role.
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Error(err)
 	}
 	tables, err := Tables(t.Context(), conn)

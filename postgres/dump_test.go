@@ -189,7 +189,7 @@ func dumpBoth(t *testing.T, d Dump, url, snapshot string) (pre, post string) {
 
 func TestSchemaRoundTrip(t *testing.T) {
 	db, source := newDatabase(t)
-	if err := Migrate(t.Context(), source); err != nil {
+	if err := Install(t.Context(), source); err != nil {
 		t.Fatal(err)
 	}
 	mustExec(t, source, richSchema)

@@ -20,8 +20,8 @@ func runFile(t *testing.T, conn Querier, name string) {
 // The message board: what members do through public functions and directly.
 func TestExampleBoard(t *testing.T) {
 	db, admin := newDatabase(t)
-	runFile(t, admin, "example/board.sql")
-	if err := Migrate(t.Context(), admin); err != nil {
+	runFile(t, admin, "../sql/example/board.sql")
+	if err := Install(t.Context(), admin); err != nil {
 		t.Fatal(err)
 	}
 	tables := []action.Name{{Schema: "board", Name: "post"}, {Schema: "board", Name: "vote"}, {Schema: "board", Name: "profile"}}
@@ -32,7 +32,7 @@ func TestExampleBoard(t *testing.T) {
 		t.Fatal(err)
 	}
 	registrar, heard := hearing(t, db.URL())
-	runFile(t, registrar, "example/actions.sql")
+	runFile(t, registrar, "../sql/example/actions.sql")
 	if got := heard(); len(got) > 0 {
 		t.Errorf("actions.sql: got warnings %q, want none", got)
 	}

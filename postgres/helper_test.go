@@ -24,7 +24,7 @@ func newDatabase(t *testing.T) (*pgtest.DB, *pgx.Conn) {
 func migrated(t *testing.T) (*pgtest.DB, *pgx.Conn) {
 	t.Helper()
 	db, conn := newDatabase(t)
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	return db, conn

@@ -177,7 +177,7 @@ func TestWatchSchemaWithoutSuperuser(t *testing.T) {
 	role := newRole(t, admin, "LOGIN")
 	mustExec(t, admin, "GRANT CREATE ON DATABASE "+action.QuoteIdent(db.Name)+" TO "+action.QuoteIdent(role))
 	conn := connect(t, db.URLAs(role))
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	if ok, err := WatchSchema(t.Context(), conn); ok || err != nil {

@@ -26,7 +26,7 @@ func watched(t *testing.T, scope Scope, tables ...action.Name) (*pgtest.DB, *pgx
 func watchedIn(t *testing.T, db *pgtest.DB, scope Scope, tables ...action.Name) (*pgx.Conn, *tape) {
 	t.Helper()
 	conn := connect(t, db.URL())
-	if err := Migrate(t.Context(), conn); err != nil {
+	if err := Install(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	d := Database{Role: RoleWriter, Stage: StageReady, Name: "app", Slot: "none", ID: action.Digest{1}, Genesis: []byte("record"), Scope: scope}

@@ -40,7 +40,7 @@ func (in *Init) Run(ctx context.Context) (action.Digest, error) {
 		return action.Digest{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := postgres.Migrate(ctx, conn); err != nil {
+	if err := postgres.Install(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}
 	if err := lockInit(ctx, conn); err != nil {

@@ -10,7 +10,7 @@ import (
 // markPrefix is the prefix of the logical messages that are marks.
 const markPrefix = "pgbridge"
 
-// The kinds of marks: see 0002_actions.sql and 0006_schema.sql.
+// The kinds of marks: see sql/functions/marks.sql and statements.sql.
 const (
 	markCall       = 'c' // a call begins
 	markEnd        = 'e' // it ends

@@ -65,7 +65,11 @@ func needsPerson(err error) bool {
 	if errors.As(err, &person) || errors.As(err, &fork) || errors.As(err, &stuck) || errors.As(err, &hole) {
 		return true
 	}
-	for _, target := range []error{applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, ddl.ErrStatement, postgres.ErrNoChain, checkpoint.ErrMoved, checkpoint.ErrKey, publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost} {
+	for _, target := range []error{
+		applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, ddl.ErrStatement,
+		postgres.ErrNoChain, postgres.ErrNewer, postgres.ErrOlder, checkpoint.ErrMoved, checkpoint.ErrKey,
+		publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost,
+	} {
 		if errors.Is(err, target) {
 			return true
 		}

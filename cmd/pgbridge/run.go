@@ -45,6 +45,9 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := postgres.Upgrade(ctx, conn); err != nil {
+		return err
+	}
 	d, err := loadReady(ctx, conn)
 	if err != nil {
 		return err

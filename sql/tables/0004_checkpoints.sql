@@ -1,14 +1,4 @@
--- Checkpoints that this database has made, and how far what was restored from
--- one is ahead of its chain.
-
--- The digest of the schema that the next record is written against: that of the
--- genesis, then moved by every statement that changes the schema. Of a database
--- that was set up before, the genesis' (NULL).
-ALTER TABLE pgbridge.chain ADD COLUMN schema text CHECK (schema ~ '^[0-9a-f]{64}$');
-
-ALTER TABLE pgbridge.progress
-    ADD COLUMN schema text CHECK (schema ~ '^[0-9a-f]{64}$'), -- as in chain
-    ADD COLUMN skip   pg_lsn; -- transactions before this position came with a checkpoint
+-- Checkpoints that this database has made, and drills that it was restored in.
 
 CREATE TABLE pgbridge.checkpoint (
     number     bigint PRIMARY KEY CHECK (number > 0), -- the record's seq
@@ -28,8 +18,8 @@ CREATE TABLE pgbridge.chunk_number (
     given      bigint NOT NULL
 );
 
--- What a chunk holds is found again by the hash of its content, so that no
--- archive is sent it twice.
+-- A chunk is found again by the hash of its content, so that no archive is sent it
+-- twice.
 CREATE TABLE pgbridge.chunk (
     epoch      integer NOT NULL,
     seq        bigint NOT NULL CHECK (seq > 0),
@@ -48,4 +38,13 @@ CREATE TABLE pgbridge.checkpoint_failure (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     error    text NOT NULL,
     at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Restores into a throw-away server, to see that they work (pgbridge drill).
+CREATE TABLE pgbridge.drill (
+    at      timestamptz PRIMARY KEY DEFAULT clock_timestamp(), -- when it was over
+    ok      boolean NOT NULL,
+    person  boolean NOT NULL, -- it failed, and not because something was away
+    seconds double precision NOT NULL,
+    report  jsonb NOT NULL -- as pgbridge drill --json prints it
 );

@@ -1,12 +1,21 @@
--- Everything pgbridge keeps in a database lives in this schema. The bridge
+-- Everything that pgbridge keeps in a database lies in this schema. The bridge
 -- itself is stateless: whoever holds the database holds its state.
 
 CREATE SCHEMA pgbridge;
-REVOKE ALL ON SCHEMA pgbridge FROM PUBLIC;
 
-CREATE TABLE pgbridge.migration (
-    version    integer PRIMARY KEY,
-    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+-- The version of this schema. One row.
+CREATE TABLE pgbridge.installed (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    revision   integer NOT NULL, -- of the functions
+    tables     integer NOT NULL, -- how many migrations were applied
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO pgbridge.installed (revision, tables) VALUES (0, 0);
+
+-- The files of functions that were applied.
+CREATE TABLE pgbridge.function_file (
+    name   text COLLATE "C" PRIMARY KEY,
+    digest text NOT NULL -- SHA-256 of its text
 );
 
 -- What this database is a copy of. One row.
@@ -24,24 +33,12 @@ CREATE TABLE pgbridge.database (
     publication text NOT NULL DEFAULT 'pgbridge',
     slot        text NOT NULL DEFAULT 'pgbridge',
     publication_mark text, -- of a writer: publication_mark() as init left it
+    -- Which tables are published: all, also those made later, or those listed at init.
+    scope       text NOT NULL DEFAULT 'listed' CHECK (scope IN ('all', 'listed')),
     CHECK (stage = 'init' OR (db_id IS NOT NULL AND genesis IS NOT NULL))
 );
 
--- A text that any change to the publication changes, also one that is undone
--- again, but for that of its list of tables, which has its own (pgbridge.published).
-CREATE FUNCTION pgbridge.publication_mark() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
-DECLARE
-    pub     record;
-    schemas text;
-BEGIN
-    SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
-    IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
-        SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas FROM pg_publication_namespace WHERE pnpubid = pub.oid;
-    END IF;
-    RETURN md5(concat_ws('/', pub.oid, pub.xmin, schemas));
-END $$;
-
--- The head of the chain this database writes: what the next record follows.
+-- The head of the chain that this database writes: what the next record follows.
 -- Changed in the transaction that puts the record into the outbox.
 CREATE TABLE pgbridge.chain (
     writer      text PRIMARY KEY CHECK (writer ~ '^[0-9a-f]{64}$'),
@@ -57,7 +54,12 @@ CREATE TABLE pgbridge.chain (
     part_rows   bigint NOT NULL DEFAULT 0,
     clock       text NOT NULL, -- hybrid logical clock of the last transaction
     system      text NOT NULL, -- pg_control_system().system_identifier
-    timeline    integer NOT NULL
+    timeline    integer NOT NULL,
+    definitions jsonb NOT NULL DEFAULT '{}', -- in force at end_lsn: action -> definition
+    forged      bigint NOT NULL DEFAULT 0,   -- marks that did not count
+    -- The digest of the schema that the next record is written against: that of the
+    -- genesis (NULL), then moved by every statement that changes the schema.
+    schema      text CHECK (schema ~ '^[0-9a-f]{64}$')
 );
 
 -- Signed, wrapped records until every archive has them for good.
@@ -88,8 +90,8 @@ CREATE TABLE pgbridge.delivery (
     PRIMARY KEY (archive, epoch, seq)
 );
 
--- How far each writer has been applied here. Changed in the transaction that
--- applies, so a crash repeats nothing and skips nothing.
+-- How far each writer was applied here. Changed in the transaction that applies, so a
+-- crash repeats nothing and skips nothing.
 CREATE TABLE pgbridge.progress (
     writer     text PRIMARY KEY CHECK (writer ~ '^[0-9a-f]{64}$'),
     epoch      integer NOT NULL,
@@ -99,10 +101,12 @@ CREATE TABLE pgbridge.progress (
     complete   boolean NOT NULL,         -- all of them
     lsn        pg_lsn NOT NULL,          -- commit position of the last transaction, at its writer
     clock      text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    schema     text CHECK (schema ~ '^[0-9a-f]{64}$'), -- as in chain
+    skip       pg_lsn -- transactions before this position came with a checkpoint
 );
 
--- What could not be applied, with the full story.
+-- What could not be applied, with the full story, and what a person decided.
 CREATE TABLE pgbridge.quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     writer     text NOT NULL,
@@ -112,5 +116,45 @@ CREATE TABLE pgbridge.quarantine (
     sqlstate   text,
     error      text NOT NULL,
     found_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    detail     json, -- the row that differs: table, key, want, got
+    decision   text CHECK (decision IN ('skip', 'use-rows')),
+    reason     text,
     UNIQUE (writer, epoch, seq, tx)
+);
+
+-- The tables of a follower as the stream left them, so that one which somebody
+-- else has changed is seen before anything is applied to it.
+CREATE TABLE pgbridge.fingerprint (
+    table_name text COLLATE "C" PRIMARY KEY, -- as records write it
+    digest     text -- NULL: whatever it is, until the next statement of the stream
+);
+
+-- What is done of a restore that is under way, so that one that was interrupted goes
+-- on. At most one row; none when it is over.
+CREATE TABLE pgbridge.restore (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    number     bigint NOT NULL CHECK (number >= 0), -- of the checkpoint; 0: from the genesis
+    epoch      integer NOT NULL,
+    digest     text NOT NULL CHECK (digest ~ '^[0-9a-f]{64}$'),
+    tables     text[], -- whose rows are wanted; NULL: all
+    -- rows: chunks are loaded. made: rows, sequences and definitions are there, and
+    -- indexes and constraints are made. tail: the chain after the checkpoint.
+    phase      text NOT NULL CHECK (phase IN ('rows', 'made', 'tail')),
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Chunks that are loaded, by their places in the manifest. Written in the
+-- transaction that loads them.
+CREATE TABLE pgbridge.restore_chunk (
+    file      integer NOT NULL,
+    chunk     integer NOT NULL,
+    row_count bigint NOT NULL,
+    sum       text NOT NULL CHECK (sum ~ '^[0-9a-f]{64}$'), -- of the rows, as in a manifest's state
+    PRIMARY KEY (file, chunk)
+);
+
+-- Statements of the post-data that are done, by their places in the text. Written
+-- in the transaction that does them.
+CREATE TABLE pgbridge.restore_step (
+    step integer PRIMARY KEY
 );
