@@ -1,6 +1,6 @@
--- A message board. Members call public functions, which find out who calls, when,
--- and under which new id, and hand that on to owner-only functions: the actions.
--- A replay runs those alone, and so needs to know none of it.
+-- A message board. Members call public functions. These find out who calls, when, and
+-- under which new id, and pass that to functions that only the owner may call: the actions.
+-- A replay runs only the actions, and so needs to find out nothing.
 --
 -- Run this as a superuser, then pgbridge init, then actions.sql.
 
@@ -8,8 +8,11 @@ DO $$
 DECLARE
     missing text;
 BEGIN
-    FOR missing IN SELECT r FROM unnest(ARRAY['board_owner NOLOGIN', 'board_member NOLOGIN', 'alice LOGIN IN ROLE board_member', 'bob LOGIN IN ROLE board_member']) AS r
-        WHERE split_part(r, ' ', 1) NOT IN (SELECT rolname FROM pg_roles) LOOP
+    FOR missing IN
+        SELECT r FROM unnest(ARRAY['board_owner NOLOGIN', 'board_member NOLOGIN',
+            'alice LOGIN IN ROLE board_member', 'bob LOGIN IN ROLE board_member']) AS r
+        WHERE split_part(r, ' ', 1) NOT IN (SELECT rolname FROM pg_roles)
+    LOOP
         EXECUTE 'CREATE ROLE ' || missing;
     END LOOP;
 END $$;
@@ -51,13 +54,18 @@ GRANT INSERT, UPDATE, DELETE ON board.profile TO board_member;
 
 -- The actions.
 
-CREATE FUNCTION board.create_post_owner(id uuid, author text, title text, body text, created_at timestamptz) RETURNS uuid
-LANGUAGE sql SET search_path = board, pg_temp AS $$
+CREATE FUNCTION board.create_post_owner(id uuid, author text, title text, body text, created_at timestamptz)
+RETURNS uuid
+LANGUAGE sql
+SET search_path = board, pg_temp
+AS $$
     INSERT INTO post (id, author, title, body, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id
 $$;
 
 CREATE FUNCTION board.edit_post_owner(id uuid, editor text, body text, edited_at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = board, pg_temp AS $$
+LANGUAGE plpgsql
+SET search_path = board, pg_temp
+AS $$
 BEGIN
     UPDATE post p SET body = $3, edited_at = $4 WHERE p.id = $1 AND p.author = $2;
     IF NOT FOUND THEN
@@ -66,38 +74,59 @@ BEGIN
 END $$;
 
 CREATE FUNCTION board.vote_owner(post uuid, voter text) RETURNS integer
-LANGUAGE sql SET search_path = board, pg_temp AS $$
+LANGUAGE sql
+SET search_path = board, pg_temp
+AS $$
     INSERT INTO vote (post, voter) VALUES ($1, $2);
     UPDATE post p SET votes = votes + 1 WHERE p.id = $1 RETURNING votes
 $$;
 
 CREATE FUNCTION board.join_owner(member text, name text, about text) RETURNS void
-LANGUAGE sql SET search_path = board, pg_temp AS 'INSERT INTO profile (member, name, about) VALUES ($1, $2, $3)';
+LANGUAGE sql
+SET search_path = board, pg_temp
+AS $$
+    INSERT INTO profile (member, name, about) VALUES ($1, $2, $3)
+$$;
 
 CREATE FUNCTION board.describe_owner(member text, about text) RETURNS void
-LANGUAGE sql SET search_path = board, pg_temp AS 'UPDATE profile p SET about = $2 WHERE p.member = $1';
+LANGUAGE sql
+SET search_path = board, pg_temp
+AS $$
+    UPDATE profile p SET about = $2 WHERE p.member = $1
+$$;
 
 CREATE FUNCTION board.leave_owner(member text) RETURNS void
-LANGUAGE sql SET search_path = board, pg_temp AS 'DELETE FROM profile p WHERE p.member = $1';
+LANGUAGE sql
+SET search_path = board, pg_temp
+AS $$
+    DELETE FROM profile p WHERE p.member = $1
+$$;
 
 -- What members call.
 
 CREATE FUNCTION board.create_post(title text, body text) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = board, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = board, pg_temp
+AS $$
 BEGIN
     RETURN pgbridge.call('board.create_post_owner', jsonb_build_object(
         'id', pgbridge.new_id(), 'author', session_user, 'title', title, 'body', body, 'created_at', now())) #>> '{}';
 END $$;
 
 CREATE FUNCTION board.edit_post(id uuid, body text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = board, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = board, pg_temp
+AS $$
 BEGIN
-    PERFORM pgbridge.call('board.edit_post_owner', jsonb_build_object('id', id, 'editor', session_user, 'body', body, 'edited_at', now()));
+    PERFORM pgbridge.call('board.edit_post_owner', jsonb_build_object(
+        'id', id, 'editor', session_user, 'body', body, 'edited_at', now()));
 END $$;
 
 -- The same with the typed function that registration makes.
 CREATE FUNCTION board.vote(post uuid) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = board, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = board, pg_temp
+AS $$
 BEGIN
     RETURN pgbridge."board.vote_owner"(post => $1, voter => session_user);
 END $$;

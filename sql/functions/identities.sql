@@ -1,6 +1,9 @@
 -- Replica identities: by which columns the server finds the rows of a table.
 
-CREATE OR REPLACE FUNCTION pgbridge.set_identity(relation oid, identity text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION pgbridge.set_identity(relation oid, identity text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     statement text := format('ALTER TABLE %s REPLICA IDENTITY %s', pgbridge.table_sql(relation), identity);
 BEGIN
@@ -12,28 +15,40 @@ BEGIN
     END IF;
 END $$;
 
--- Gives each published table an identity by which its rows are found: the whole
--- row where there is no key, and the key again when it has come back. Partitions
--- have that of their root. A table that is published without one refuses UPDATE and DELETE.
-CREATE OR REPLACE FUNCTION pgbridge.settle_identities() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Gives each published table an identity by which its rows are found: FULL where it has
+-- no key, DEFAULT again when it has got one. Partitions have the identity of their root.
+-- The server refuses UPDATE and DELETE of a published table that has no identity.
+CREATE OR REPLACE FUNCTION pgbridge.settle_identities() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     t record;
 BEGIN
-    FOR t IN SELECT c.oid, c.relreplident = 'f' AS whole FROM pg_class c JOIN pgbridge.published p ON p.relid = c.oid
+    FOR t IN
+        SELECT c.oid, c.relreplident = 'f' AS whole
+        FROM pg_class c JOIN pgbridge.published p ON p.relid = c.oid
             LEFT JOIN pgbridge.keyless l ON l.relid = c.oid
-            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
-        WHERE c.relreplident IN ('d', 'i') AND k.relid IS NULL OR c.relreplident = 'f' AND l.relid IS NOT NULL AND k.relid IS NOT NULL
+            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid
+                AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
+        WHERE c.relreplident IN ('d', 'i') AND k.relid IS NULL
+            OR c.relreplident = 'f' AND l.relid IS NOT NULL AND k.relid IS NOT NULL
         ORDER BY c.oid
     LOOP
         PERFORM pgbridge.set_identity(t.oid, CASE WHEN t.whole THEN 'DEFAULT' ELSE 'FULL' END);
     END LOOP;
-    -- Not pg_partition_tree, which locks what it looks at: tables that other sessions are changing.
-    FOR t IN WITH RECURSIVE leaf (root, relid) AS (
-                SELECT r.oid, r.oid FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
-                UNION ALL SELECT leaf.root, i.inhrelid FROM leaf JOIN pg_inherits i ON i.inhparent = leaf.relid)
-        SELECT c.oid, c.relreplident = 'f' AS whole FROM leaf JOIN pg_class r ON r.oid = leaf.root
+    -- pg_partition_tree would lock the tables, which other sessions may be changing.
+    FOR t IN
+        WITH RECURSIVE leaf (root, relid) AS (
+            SELECT r.oid, r.oid
+            FROM pgbridge.published p JOIN pg_class r ON r.oid = p.relid AND r.relkind = 'p'
+            UNION ALL
+            SELECT leaf.root, i.inhrelid FROM leaf JOIN pg_inherits i ON i.inhparent = leaf.relid)
+        SELECT c.oid, c.relreplident = 'f' AS whole
+        FROM leaf JOIN pg_class r ON r.oid = leaf.root
             JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
-            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
+            LEFT JOIN pgbridge.usable_key k ON k.relid = c.oid
+                AND k.identity = CASE c.relreplident WHEN 'f' THEN 'd' ELSE c.relreplident END
         WHERE CASE r.relreplident WHEN 'f' THEN c.relreplident <> 'f'
             WHEN 'd' THEN c.relreplident = 'f' AND k.relid IS NOT NULL
             ELSE c.relreplident IN ('d', 'i') AND k.relid IS NULL END

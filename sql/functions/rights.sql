@@ -1,5 +1,5 @@
--- Rights. Nothing in schema pgbridge is for others than its owner, whatever ALTER
--- DEFAULT PRIVILEGES says, but for what the owner of an action needs to call it.
+-- Rights. Whatever ALTER DEFAULT PRIVILEGES says, only the owner of schema pgbridge has
+-- rights to what is in it. The owner of an action also has those that a call needs.
 
 REVOKE ALL ON SCHEMA pgbridge FROM PUBLIC;
 

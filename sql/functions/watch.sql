@@ -1,13 +1,26 @@
 -- The event triggers.
 
--- Marks what has changed: for statements that drop at sql_drop, where the server
--- says what is gone, for others at ddl_command_end. Then sees to the publication, and
--- to rows that a peer cannot make.
--- Its own text is read in one way, and its queries are fast, whatever the session
--- does to the reader and the planner.
-CREATE OR REPLACE FUNCTION pgbridge.schema_changed() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET standard_conforming_strings = on SET enable_nestloop = on SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on SET enable_indexscan = on SET enable_sort = on
-    SET enable_hashagg = on SET enable_bitmapscan = on SET enable_material = on SET plan_cache_mode = auto SET jit = off AS $$
+-- Marks what a statement has changed: a statement that drops is marked at sql_drop, where
+-- the server says what is gone, every other one at ddl_command_end. Then updates the
+-- publication, and marks rows that a peer cannot compute.
+-- The SET clauses give its text one meaning and its queries fast plans, whatever the
+-- session has set.
+CREATE OR REPLACE FUNCTION pgbridge.schema_changed() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
+SET enable_nestloop = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET enable_seqscan = on
+SET enable_indexscan = on
+SET enable_sort = on
+SET enable_hashagg = on
+SET enable_bitmapscan = on
+SET enable_material = on
+SET plan_cache_mode = auto
+SET jit = off
+AS $$
 DECLARE
     stack     text;
     inside    boolean;
@@ -54,13 +67,17 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgbridge.refuse_in_call(stack);
-    IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED' OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)) THEN
+    IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED' OR EXISTS (
+            SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)) THEN
         PERFORM pgbridge.mark_dropped();
     ELSIF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
-        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE') FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
+        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE')
+            FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
     ELSE
-        PERFORM pgbridge.mark_statement(statement, place, number, tg_tag, current_setting('pgbridge.caller_path')::json,
-            CASE tg_tag WHEN 'CREATE SCHEMA' THEN (SELECT object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'schema' LIMIT 1) END);
+        PERFORM pgbridge.mark_statement(statement, place, number, tg_tag,
+            current_setting('pgbridge.caller_path')::json,
+            CASE tg_tag WHEN 'CREATE SCHEMA' THEN (
+                SELECT object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'schema' LIMIT 1) END);
         IF tg_tag = 'ALTER TABLE' AND statement ~* '\mdetach\M.*\m(concurrently|finalize)\M' THEN
             PERFORM pgbridge.mark_detached();
         END IF;
@@ -76,17 +93,22 @@ BEGIN
     END IF;
 END $$;
 
--- Makes the event triggers, of a database that is to be a writer. Returns false
--- where the role may not: only superusers make event triggers. What they do is done
--- as the owner of this schema, who must be one too.
-CREATE OR REPLACE FUNCTION pgbridge.watch_schema() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Makes the event triggers, of a database that is to be a writer. Returns false where the
+-- role may not: only superusers make event triggers, and what the triggers do is done as
+-- the owner of this schema, who must be a superuser too.
+CREATE OR REPLACE FUNCTION pgbridge.watch_schema() RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE NOT rolsuper AND (rolname = current_user OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'pgbridge'))) THEN
+    IF EXISTS (SELECT FROM pg_roles WHERE NOT rolsuper AND (rolname = current_user
+            OR oid = (SELECT nspowner FROM pg_namespace WHERE nspname = 'pgbridge'))) THEN
         RETURN false;
     ELSIF EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgbridge_ddl') THEN
         RETURN true;
     END IF;
-    CREATE EVENT TRIGGER pgbridge_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION') EXECUTE FUNCTION pgbridge.begin_extension();
+    CREATE EVENT TRIGGER pgbridge_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION')
+        EXECUTE FUNCTION pgbridge.begin_extension();
     CREATE EVENT TRIGGER pgbridge_caller ON ddl_command_end EXECUTE FUNCTION pgbridge.note_caller();
     CREATE EVENT TRIGGER pgbridge_caller_drop ON sql_drop EXECUTE FUNCTION pgbridge.note_caller();
     CREATE EVENT TRIGGER pgbridge_rewrite ON table_rewrite EXECUTE FUNCTION pgbridge.table_rewritten();
@@ -95,8 +117,9 @@ BEGIN
     RETURN true;
 END $$;
 
--- schema_changed reads what the server writes for people. Before 15 only a superuser
--- may set the language, and without one there are no event triggers.
+-- schema_changed reads the frames that the server writes for people, so their language is
+-- pinned. Before 15 only a superuser may set it; without a superuser there are no event
+-- triggers.
 DO $$
 BEGIN
     IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN
