@@ -72,7 +72,7 @@ func TestUnits(t *testing.T) {
 // The drill runs by itself, once in a while.
 func TestDrillUnits(t *testing.T) {
 	units := map[string][]string{
-		"pgbridge-drill.service": {"Type=oneshot", "DynamicUser=yes", "TimeoutStartSec=infinity"},
+		"pgbridge-drill.service": {"Type=oneshot", "NoNewPrivileges=yes", "CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL CAP_SETGID CAP_SETUID", "TimeoutStartSec=infinity"},
 		"pgbridge-drill.timer":   {"Persistent=yes", "WantedBy=timers.target"},
 	}
 	for name, lines := range units {

@@ -16,6 +16,7 @@ import (
 // (PGBRIDGE_ and the name in capitals, with underscores), or in one YAML file,
 // in that order of precedence.
 type config struct {
+	File        string   `mapstructure:"config"`
 	DatabaseURL string   `mapstructure:"database-url"`
 	Key         string   `mapstructure:"key"`
 	Wallet      string   `mapstructure:"wallet"`

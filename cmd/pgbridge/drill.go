@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pgbridge/pgbridge/checkpoint"
 )
@@ -34,16 +35,24 @@ that proves the chain in between, too, and takes longer.
 
 The server is of the database's major version: the image postgres:VERSION, if a
 Docker engine of this machine answers, else its binaries here, or those of the next
-newer version. Three variables of the environment choose:
+newer version. Four variables of the environment choose:
 
   PGBRIDGE_SERVER         docker or binaries: no other
   PGBRIDGE_SERVER_IMAGE   another image, with the extensions of the database, say
   PGBRIDGE_SERVER_BINDIR  the folder with postgres and initdb
+  PGBRIDGE_SERVER_USER    as whom root runs the binaries; default: nobody
 
-It asks for a password that nobody else knows. Roles that policies name are made
-there. There must be room for the whole database: in the folder for temporary files
-(TMPDIR), or where Docker keeps its volumes. However the drill ends, killed or not,
-the server goes with it.
+Code in the restored schema may run in that server, with the rights of its operating
+system user, so no credential may be in its reach. It gets nothing of this
+environment, and runs in a container or, where pgbridge is root, as another user.
+Otherwise a drill refuses, unless --same-user says that the user of pgbridge holds
+no credential: then it must be given none, neither --database-url nor a key, a
+wallet or a password.
+
+The server asks for a password that no other user knows. Roles that policies name
+are made there. There must be room for the whole database: in the folder for
+temporary files (TMPDIR), or where Docker keeps its volumes. However the drill ends,
+killed or not, the server goes with it.
 
 Exit codes: 0 restored and equal. 1 something was away, or it was interrupted: try
 again. 2 the command line is wrong, or there is no server to start. 3 a disaster now
@@ -60,13 +69,14 @@ equal to on the way; 0: none), seq, as_of, records (replayed), tables, rows, byt
 			if err != nil {
 				return err
 			}
-			d.app = a
+			d.app, d.flags = a, cmd.Flags()
 			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&d.restore.id, "db-id", "", "the database's `id`; default: that of the database at --database-url")
 	cmd.Flags().IntVar(&d.restore.jobs, "jobs", defaultJobs(), "load rows and make indexes with this `number` of sessions at once")
 	cmd.Flags().BoolVar(&d.replay, "replay", false, "begin with the checkpoint before the newest, and compare with that")
+	cmd.Flags().BoolVar(&d.sameUser, "same-user", false, "run the server as the user of pgbridge, who holds no credential")
 	cmd.Flags().StringVar(&d.out, "out", "", "write the result to this `file`, as JSON")
 	return cmd
 }
@@ -74,9 +84,11 @@ equal to on the way; 0: none), seq, as_of, records (replayed), tables, rows, byt
 // drill is one run of it.
 type drill struct {
 	*app
-	restore restoreOptions
-	replay  bool
-	out     string
+	flags    *pflag.FlagSet
+	restore  restoreOptions
+	replay   bool
+	sameUser bool
+	out      string
 
 	report drillReport
 }

@@ -28,6 +28,9 @@ func (d *drill) open(ctx context.Context, source postgres.Source) (*theatre, err
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if from, err = d.apart(from); err != nil {
+		return nil, usageError{err}
+	}
 	d.log.Info("starting a server", "for", source.Server.Version, "from", from)
 	from.Password = rand.Text() // it holds the data of a real database
 	v, err := from.Start(ctx, serverSettings)

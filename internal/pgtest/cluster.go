@@ -116,7 +116,7 @@ func start(config Config) (*Cluster, error) {
 		}
 		if source.Bin != "" {
 			c.major = source.Major
-			c.engine, err = server.NewLocal(source.Bin, c.port, "", config.settings(c.major))
+			c.engine, err = server.NewLocal(source, c.port, config.settings(c.major))
 		} else {
 			c.engine, err = newContainer(ctx, source.Image, c.port, config)
 		}

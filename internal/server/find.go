@@ -17,6 +17,7 @@ import (
 const (
 	EnvPostgres  = "PGBRIDGE_SERVER"           // docker or binaries: take no other
 	EnvBinDir    = "PGBRIDGE_SERVER_BINDIR"    // the folder with postgres and initdb
+	EnvUser      = "PGBRIDGE_SERVER_USER"      // as whom root runs binaries that run what others wrote
 	EnvImage     = "PGBRIDGE_SERVER_IMAGE"     // the image of a container
 	EnvClientDir = "PGBRIDGE_SERVER_CLIENTDIR" // the folder with psql, pg_dump, pgbench
 
@@ -28,6 +29,9 @@ var ErrNone = errors.New(`find a Postgres: there is none on this machine.
 Install the server (Debian, Ubuntu: apt-get install postgresql postgresql-contrib; macOS: brew install postgresql@17),
 or start a Docker engine, or name a folder with postgres and initdb in ` + EnvBinDir)
 
+// ErrSameUser: a server would run as the user of this process.
+var ErrSameUser = errors.New("a server from binaries would run as the user of pgbridge, and whatever code is in it with the rights of that user")
+
 // Source is where servers come from: a folder of binaries, or an image.
 type Source struct {
 	Bin   string
@@ -36,7 +40,15 @@ type Source struct {
 
 	// Password is what a server asks of everybody who connects. Where it is
 	// empty, everybody on this machine may be the superuser.
+	//
+	// It keeps out the other users of this machine, not the code in the server: a
+	// program that the server runs can change its pg_hba.conf, and finds the password
+	// in the environment of a container. So it must be good for this server only.
 	Password string
+
+	// User is the operating system user as whom root runs the binaries; default:
+	// postgres, or nobody where there is none.
+	User string
 }
 
 // String is for people.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,11 +27,15 @@ type Local struct {
 	ended  chan struct{} // closed when server has ended
 }
 
-// NewLocal makes the server's folder and its data. It is not started. With no
-// password it trusts everybody on this machine. settings are arguments of the
-// server: -c name=value.
-func NewLocal(bin string, port int, password string, settings []string) (*Local, error) {
-	l, err := newFolder(bin)
+// NewLocal makes the folder and the data of a server of the source's binaries. It
+// is not started. With no password it trusts everybody on this machine. settings
+// are arguments of the server: -c name=value.
+func NewLocal(from Source, port int, settings []string) (*Local, error) {
+	as, err := credential(from.User)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newFolder(from.Bin, as)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +44,7 @@ func NewLocal(bin string, port int, password string, settings []string) (*Local,
 		"-D", l.Data(), "-c", "port=" + strconv.Itoa(port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + l.Dir,
 	}, settings...)
-	if err := l.initdb(password); err != nil {
+	if err := l.initdb(from.Password); err != nil {
 		return nil, errors.Join(err, l.Remove(context.Background()))
 	}
 	return l, nil
@@ -70,11 +73,7 @@ func (l *Local) initdb(password string) error {
 
 // newFolder makes a server's folder. It is short, for it holds a socket, and
 // in no folder that may be closed to the server's user.
-func newFolder(bin string) (*Local, error) {
-	as, err := serverUser()
-	if err != nil {
-		return nil, err
-	}
+func newFolder(bin string, as *syscall.Credential) (*Local, error) {
 	dir, err := os.MkdirTemp("", "pgbridge-server-")
 	if err != nil {
 		return nil, err
@@ -93,36 +92,20 @@ func newFolder(bin string) (*Local, error) {
 	return l, nil
 }
 
-// serverUser returns whom a server runs as when we are root: it refuses to be.
-func serverUser() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-	}
-	return nil, errors.New("postgres refuses to run as root: add a user named postgres, or run this as another user")
-}
-
 // Data is the server's data folder.
 func (l *Local) Data() string { return filepath.Join(l.Dir, "data") }
 
 // BinDir is the folder of the server's programs.
 func (l *Local) BinDir() string { return l.bin }
 
-// command runs a program of the server in a process group of its own: an
-// interrupt from the keyboard is for us, who then end the server.
+// command runs a program of the server in a session of its own. An interrupt from
+// the keyboard is for us, who then end the server; and what runs in the server
+// cannot type into our terminal.
 func (l *Local) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(l.bin, name), args...)
 	cmd.Dir = l.Dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+l.Dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: l.as}
+	cmd.Env = environment(l.Dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: l.as}
 	return cmd
 }
 
@@ -197,7 +180,7 @@ func (l *Local) Log(context.Context) string {
 // Clone is a copy of a server that is stopped, on another port. It is not
 // started.
 func (l *Local) Clone(port int) (*Local, error) {
-	to, err := newFolder(l.bin)
+	to, err := newFolder(l.bin, l.as)
 	if err != nil {
 		return nil, err
 	}

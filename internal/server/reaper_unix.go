@@ -21,6 +21,7 @@ import (
 // hence the look at its working directory.
 const reapFolder = `
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+case $pid in *[!0-9]*) pid= ;; esac
 [ -d "/proc/$$" ] && [ "$(readlink "/proc/$pid/cwd")" != "$1/data" ] && pid=
 if [ -n "$pid" ]; then
 	kill -QUIT "$pid"

@@ -78,7 +78,7 @@ func (s Source) try(ctx context.Context, settings []string) (*Server, error) {
 
 func (s Source) make(ctx context.Context, port int, settings []string) (engine, error) {
 	if s.Bin != "" {
-		return NewLocal(s.Bin, port, s.Password, settings)
+		return NewLocal(s, port, settings)
 	}
 	return NewContainer(ctx, s.Image, port, s.Password, settings)
 }
@@ -112,13 +112,14 @@ func (v *Server) ask(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // URL is where a database of the server is, for the superuser, with the password
-// if there is one.
+// if there is one. What the environment says of the encryption of connections is
+// meant for other servers.
 func (v *Server) URL(database string) string {
 	user := url.User("postgres")
 	if v.password != "" {
 		user = url.UserPassword("postgres", v.password)
 	}
-	return (&url.URL{Scheme: "postgres", User: user, Host: fmt.Sprintf("127.0.0.1:%d", v.Port), Path: "/" + database}).String()
+	return (&url.URL{Scheme: "postgres", User: user, Host: fmt.Sprintf("127.0.0.1:%d", v.Port), Path: "/" + database, RawQuery: "sslmode=disable"}).String()
 }
 
 // Place is the server's folder or container, for people.
