@@ -41,11 +41,8 @@ BEGIN
     END IF;
     IF pgbridge.is_local(tg_tag) THEN
         RETURN;
-    ELSIF pgbridge.is_quiet() THEN
-        IF tg_event <> 'ddl_command_end' OR tg_tag NOT IN ('CREATE EXTENSION', 'ALTER EXTENSION') THEN
-            RETURN;
-        END IF;
-        PERFORM set_config('pgbridge.quiet', '', true);
+    ELSIF pgbridge.is_quiet(tg_event, tg_tag) THEN
+        RETURN;
     END IF;
     IF inside THEN
         SELECT * INTO statement, place, number FROM pgbridge.inner_statement(stack, tg_tag);
@@ -55,11 +52,14 @@ BEGIN
     END IF;
     IF tg_event = 'ddl_command_end' THEN
         PERFORM pgbridge.count_statement(number, place, stack);
+        IF tg_tag ~ ' (FUNCTION|PROCEDURE|ROUTINE)$' THEN
+            PERFORM pgbridge.note_bodies(inside);
+        END IF;
     END IF;
     IF (tg_event = 'sql_drop') <> (tg_tag LIKE 'DROP %') THEN
         RETURN;
     ELSIF tg_event = 'sql_drop' THEN
-        concerned := pgbridge.drop_concerns_peers();
+        concerned := EXISTS (SELECT FROM pgbridge.dropped_at_peers());
     ELSE
         concerned := pgbridge.concerns_peers();
     END IF;
@@ -89,7 +89,7 @@ BEGIN
     PERFORM pgbridge.settle_identities();
     IF tg_event = 'ddl_command_end' THEN
         PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
-        PERFORM set_config('pgbridge.rewritten', '', true);
+        DELETE FROM pgbridge.transaction_note WHERE xid = pg_current_xact_id() AND kind = 'rewritten';
     END IF;
 END $$;
 
@@ -107,6 +107,20 @@ BEGIN
     ELSIF EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgbridge_ddl') THEN
         RETURN true;
     END IF;
+    INSERT INTO pgbridge.session_object
+        WITH RECURSIVE object AS (
+            SELECT d.classid, d.objid FROM pg_depend d
+                LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+                LEFT JOIN pg_class r ON d.refclassid = 'pg_class'::regclass AND r.oid = d.refobjid
+                LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+                JOIN pg_namespace n ON n.oid IN (t.typnamespace, r.relnamespace, p.pronamespace)
+            WHERE d.deptype = 'n' AND d.objsubid = 0 AND d.classid <> 'pg_class'::regclass
+                AND pgbridge.is_temporary(n.nspname)
+            UNION
+            SELECT d.classid, d.objid FROM object o
+                JOIN pg_depend d ON d.refclassid = o.classid AND d.refobjid = o.objid
+            WHERE d.deptype = 'n' AND d.objsubid = 0 AND d.classid <> 'pg_class'::regclass)
+        SELECT classid, objid FROM object ON CONFLICT DO NOTHING;
     CREATE EVENT TRIGGER pgbridge_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION')
         EXECUTE FUNCTION pgbridge.begin_extension();
     CREATE EVENT TRIGGER pgbridge_caller ON ddl_command_end EXECUTE FUNCTION pgbridge.note_caller();
