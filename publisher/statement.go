@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +21,24 @@ type statement struct {
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
 	Made      string          `json:"made"` // by CREATE SCHEMA: the schema's name, as SQL writes it
+	User      string          `json:"user"` // who ran it, as SQL writes the name; empty: the statement names no CURRENT_USER
+	Session   string          `json:"session"`
+	On        *objects        `json:"on"` // of rights: the objects that are meant, if not those of the statement
 	Settings  json.RawMessage `json:"settings"`
+	Role      json.RawMessage `json:"role"`   // who runs it at a peer; nil: the owner of Object, or the peer's own role
+	Object    json.RawMessage `json:"object"` // an object that is there before the statement
+	// Unowned: marks of their own say whom the objects belong to. A statement that
+	// says so, too, is run without it, as the owner of Object before if there is one.
+	Unowned bool `json:"unowned"`
 }
+
+// objects are some of one kind, their names as SQL writes them.
+type objects struct {
+	kind  string
+	names []string
+}
+
+func (o *objects) UnmarshalJSON(b []byte) error { return unmarshalArray(b, &o.kind, &o.names) }
 
 // change is a statement as the stream has it.
 type change struct{ statement, settings string }
@@ -56,17 +73,69 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 	if err != nil {
 		return change{}, false, err
 	}
-	if s.Made != "" {
-		one = ddl.NameSchema(one, s.Made)
+	role, object := s.Role, s.Object
+	if one, err = s.rewrite(one); err != nil {
+		return change{}, false, err
+	}
+	if s.Unowned {
+		without := ddl.WithoutOwners(one)
+		if without == one {
+			object = nil
+		} else if object != nil {
+			role = nil
+		}
+		one = without
 	}
 	if one = ddl.Travels(one); one == "" {
 		return change{}, false, nil
 	}
-	var settings bytes.Buffer
-	if err := json.Compact(&settings, s.Settings); err != nil {
+	settings, err := settingsText(s.Settings, role, object)
+	if err != nil {
 		return change{}, false, fmt.Errorf("settings: %w", err)
 	}
-	return change{one, settings.String()}, true, nil
+	return change{one, settings}, true, nil
+}
+
+// rewrite names what the statement means at the source, and means elsewhere
+// otherwise.
+func (s *statement) rewrite(one string) (string, error) {
+	if s.Made != "" {
+		one = ddl.NameSchema(one, s.Made)
+	}
+	if s.User != "" {
+		one = ddl.NameRoles(one, s.User, cmp.Or(s.Session, s.User))
+	}
+	if s.On != nil {
+		return ddl.GrantOn(one, s.On.kind, s.On.names)
+	}
+	return one, nil
+}
+
+// settingsText is the text of settings in the stream: without white space, and with
+// who runs the statement at a peer behind the others.
+func settingsText(settings, role, object json.RawMessage) (string, error) {
+	var text bytes.Buffer
+	err := json.Compact(&text, settings)
+	for _, more := range []struct {
+		key   string
+		value json.RawMessage
+	}{{"role", role}, {"object", object}} {
+		if err != nil || more.value == nil {
+			continue
+		}
+		last := text.Len() - 1
+		if last < 1 || text.Bytes()[last] != '}' {
+			return "", errors.New("not an object")
+		}
+		text.Truncate(last)
+		if last > 1 {
+			text.WriteByte(',')
+		}
+		text.WriteString(`"` + more.key + `":`)
+		err = json.Compact(&text, more.value)
+		text.WriteByte('}')
+	}
+	return text.String(), err
 }
 
 var schemaShape = action.NewSchema()
