@@ -11,24 +11,40 @@ const (
 
 // NameRoles puts the names of roles, as SQL writes them, where a statement says
 // CURRENT_USER, CURRENT_ROLE or SESSION_USER for a role: as an owner, in a policy, as one
-// that is given rights or loses them. In expressions the words stay.
+// that is given rights or loses them. In expressions the words stay. What CREATE SCHEMA
+// makes in the schema is made as the owner of that.
 func NameRoles(statement, current, session string) string {
 	var b strings.Builder
 	done := 0
-	for _, t := range roleTokens(tokens(statement)) {
-		name := current
+	all := tokens(statement)
+	owner := schemaOwner(all)
+	for _, t := range roleTokens(all) {
+		name := statement[t.from:t.to]
 		switch t.text {
 		case sessionUser:
 			name = session
 		case currentUser, currentRole:
-		default:
-			continue
+			name = current
+		}
+		if owner != nil && t == *owner {
+			current = name
 		}
 		b.WriteString(statement[done:t.from])
 		b.WriteString(name)
 		done = t.to
 	}
 	return b.String() + statement[done:]
+}
+
+// schemaOwner is the token for the owner in CREATE SCHEMA, if there is one.
+func schemaOwner(all []token) *token {
+	if at(all, 0) != "CREATE" || at(all, 1) != "SCHEMA" {
+		return nil
+	}
+	if i := find(all, 2, "AUTHORIZATION"); i >= 0 && i <= 6 && i+1 < len(all) {
+		return &all[i+1]
+	}
+	return nil
 }
 
 // roleTokens are the tokens of a statement that stand for roles, with some more
@@ -65,8 +81,8 @@ func roleTokens(all []token) []token {
 // schemaRoles finds the owner of a schema, and those who get rights to what is
 // made with it.
 func schemaRoles(all []token) (found []token) {
-	if i := find(all, 2, "AUTHORIZATION"); i >= 0 && i <= 6 && i+1 < len(all) {
-		found = append(found, all[i+1])
+	if owner := schemaOwner(all); owner != nil {
+		found = append(found, *owner)
 	}
 	for from := find(all, 3, "GRANT"); from >= 0; {
 		from = max(find(all, from, "TO"), from+1)

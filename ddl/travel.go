@@ -30,6 +30,7 @@ func Travels(statement string) string {
 		if at(all, find(all, 1, "ON")+1) == "LARGE" {
 			return ""
 		}
+		return withoutGrantor(statement, all)
 	case "COMMENT":
 		return commentThatTravels(statement, all)
 	case "ALTER":
@@ -55,6 +56,16 @@ func dropIfExists(statement string) string {
 		return statement
 	}
 	return statement[:all[1].to] + " IF EXISTS" + statement[all[1].to:]
+}
+
+// withoutGrantor leaves out GRANTED BY, which can name nobody but who runs the
+// statement.
+func withoutGrantor(statement string, all []token) string {
+	i := find(all, max(find(all, 1, "TO", "FROM"), 0)+2, "GRANTED")
+	if i < 0 || at(all, i+1) != "BY" || i+2 >= len(all) {
+		return statement
+	}
+	return leaveOut(statement, all[i:i+3])
 }
 
 // commentThatTravels leaves out what schemaText leaves out.

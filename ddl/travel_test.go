@@ -35,6 +35,8 @@ func TestTravels(t *testing.T) {
 		},
 		{"GRANT SELECT ON t TO joe", "GRANT SELECT ON t TO joe"},
 		{"REVOKE ALL ON t FROM joe", "REVOKE ALL ON t FROM joe"},
+		{"GRANT SELECT ON t TO granted WITH GRANT OPTION GRANTED BY joe", "GRANT SELECT ON t TO granted WITH GRANT OPTION"},
+		{"REVOKE ALL ON t FROM joe GRANTED BY CURRENT_USER CASCADE", "REVOKE ALL ON t FROM joe CASCADE"},
 		{"GRANT SELECT ON LARGE OBJECT 7 TO joe", ""},
 		{"GRANT CREATE ON DATABASE d TO joe", ""},
 		{"GRANT joe TO jim", ""},

@@ -21,15 +21,21 @@ type statement struct {
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
 	Made      string          `json:"made"` // by CREATE SCHEMA: the schema's name, as SQL writes it
-	User      string          `json:"user"` // who ran it, as SQL writes the name; empty: the statement names no CURRENT_USER
-	Session   string          `json:"session"`
-	On        *objects        `json:"on"` // of rights: the objects that are meant, if not those of the statement
+	Author    author          `json:"author"`
 	Settings  json.RawMessage `json:"settings"`
-	Role      json.RawMessage `json:"role"`   // who runs it at a peer; nil: the owner of Object, or the peer's own role
-	Object    json.RawMessage `json:"object"` // an object that is there before the statement
+}
+
+// author is who ran a statement, and who is to run it at a peer: see
+// sql/functions/authors.sql.
+type author struct {
+	User    string          `json:"user"`    // as SQL writes the name; empty: the statement names no CURRENT_USER
+	Session string          `json:"session"` // if that is another
+	Role    json.RawMessage `json:"role"`    // nil: the owner of Object, or the peer's own role
+	Object  json.RawMessage `json:"object"`  // is there before the statement
 	// Unowned: marks of their own say whom the objects belong to. A statement that
 	// says so, too, is run without it, as the owner of Object before if there is one.
-	Unowned bool `json:"unowned"`
+	Unowned bool     `json:"unowned"`
+	On      *objects `json:"on"` // of rights: the objects that are meant, if not those of the statement
 }
 
 // objects are some of one kind, their names as SQL writes them.
@@ -73,11 +79,14 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 	if err != nil {
 		return change{}, false, err
 	}
-	role, object := s.Role, s.Object
-	if one, err = s.rewrite(one); err != nil {
+	if s.Made != "" {
+		one = ddl.NameSchema(one, s.Made)
+	}
+	if one, err = s.Author.rewrite(one); err != nil {
 		return change{}, false, err
 	}
-	if s.Unowned {
+	role, object := s.Author.Role, s.Author.Object
+	if s.Author.Unowned {
 		without := ddl.WithoutOwners(one)
 		if without == one {
 			object = nil
@@ -98,15 +107,12 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 
 // rewrite names what the statement means at the source, and means elsewhere
 // otherwise.
-func (s *statement) rewrite(one string) (string, error) {
-	if s.Made != "" {
-		one = ddl.NameSchema(one, s.Made)
+func (a *author) rewrite(one string) (string, error) {
+	if a.User != "" {
+		one = ddl.NameRoles(one, a.User, cmp.Or(a.Session, a.User))
 	}
-	if s.User != "" {
-		one = ddl.NameRoles(one, s.User, cmp.Or(s.Session, s.User))
-	}
-	if s.On != nil {
-		return ddl.GrantOn(one, s.On.kind, s.On.names)
+	if a.On != nil {
+		return ddl.GrantOn(one, a.On.kind, a.On.names)
 	}
 	return one, nil
 }

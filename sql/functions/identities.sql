@@ -12,7 +12,7 @@ BEGIN
         RAISE EXCEPTION 'the schema of table % was renamed meanwhile', pgbridge.table_sql(relation)
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM pgbridge.mark_generated(statement, 'ALTER TABLE');
+    PERFORM pgbridge.mark_generated(statement, 'ALTER TABLE', pgbridge.relation_role(relation));
     DELETE FROM pgbridge.keyless WHERE relid = relation;
     IF identity = 'FULL' THEN
         INSERT INTO pgbridge.keyless VALUES (relation);

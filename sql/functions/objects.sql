@@ -78,13 +78,15 @@ BEGIN
                 SELECT FROM pgbridge.session_object s WHERE s.classid = c.classid AND s.objid = c.objid));
 END $$;
 
--- The objects named by the statement, or by DROP OWNED, that are dropped and that peers have.
+-- The objects named by the statement, or by DROP OWNED, that are dropped and that peers have,
+-- with their addresses as pg_get_object_address takes them.
 CREATE OR REPLACE FUNCTION pgbridge.dropped_at_peers()
-RETURNS TABLE (object_type text, object_identity text, i bigint)
+RETURNS TABLE (object_type text, object_identity text, address json, i bigint)
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT o.object_type, o.object_identity, o.ordinality
+    SELECT o.object_type, o.object_identity, json_build_array(o.object_type, o.address_names, o.address_args),
+        o.ordinality
     FROM pg_event_trigger_dropped_objects() WITH ORDINALITY AS o
     WHERE o.original AND NOT o.is_temporary
         AND NOT coalesce(o.schema_name = 'pgbridge' OR pgbridge.is_temporary(o.schema_name), false)
@@ -93,20 +95,21 @@ AS $$
             AND (o.address_names[1] = 'pgbridge' OR pgbridge.is_temporary(o.address_names[1])), false)
         AND NOT EXISTS (
             SELECT FROM pgbridge.session_object s WHERE s.classid = o.classid AND s.objid = o.objid)
+        AND o.object_type NOT IN
+            ('default acl', 'user mapping', 'publication', 'subscription', 'event trigger', 'large object')
 $$;
 
 -- Marks what was dropped, object by object. The text of the statement would not do: it
--- names what peers do not have (temporary tables), or means something else there (DROP
--- OWNED).
-CREATE OR REPLACE FUNCTION pgbridge.mark_dropped() RETURNS void
+-- names what peers do not have (temporary tables), means something else there (DROP OWNED),
+-- or names objects that may have several owners, each of whom drops his own at a peer. Tables
+-- may have foreign keys to each other, and go with CASCADE.
+CREATE OR REPLACE FUNCTION pgbridge.mark_dropped(statement text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgbridge.mark_generated(format('DROP %s IF EXISTS %s CASCADE', k.kind, o.object_identity),
-        'DROP ' || k.kind)
-    FROM pgbridge.dropped_at_peers() o CROSS JOIN LATERAL (
-        SELECT CASE o.object_type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(o.object_type) END) AS k(kind)
-    WHERE o.object_type NOT IN
-        ('default acl', 'user mapping', 'publication', 'subscription', 'event trigger', 'large object')
+    SELECT pgbridge.mark_generated(concat('DROP ', k.kind, ' IF EXISTS ', o.object_identity,
+            CASE WHEN k.kind IN ('TABLE', 'FOREIGN TABLE') OR statement ~* '\mcascade\M' THEN ' CASCADE' END),
+        'DROP ' || k.kind, pgbridge.peer_caller(), CASE WHEN pgbridge.peer_caller() IS NULL THEN o.address END)
+    FROM pgbridge.dropped_at_peers() o CROSS JOIN pgbridge.object_kind(o.object_type) AS k(kind)
     ORDER BY o.i
 $$;

@@ -32,7 +32,7 @@ CREATE OR REPLACE FUNCTION pgbridge.is_local(tag text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT tag IN ('GRANT', 'REVOKE', 'REINDEX', 'SECURITY LABEL', 'ALTER DEFAULT PRIVILEGES', 'ALTER LARGE OBJECT')
+    SELECT tag IN ('REINDEX', 'SECURITY LABEL', 'ALTER LARGE OBJECT')
         OR tag ~ ' (PUBLICATION|SUBSCRIPTION|USER MAPPING|EVENT TRIGGER|ROLE|DATABASE|TABLESPACE)$'
 $$;
 
@@ -99,7 +99,7 @@ $$;
 -- the role that ran the statement. made is the schema that CREATE SCHEMA has made: it may be
 -- named after that role.
 CREATE OR REPLACE FUNCTION pgbridge.mark_statement(statement text, place text, n bigint, tag text, path json,
-    made text DEFAULT NULL) RETURNS void
+    made text, author json) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -113,18 +113,21 @@ BEGIN
             PERFORM pgbridge.note('string', string, 1);
         END IF;
     END IF;
-    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,%s"settings":%s}',
+    PERFORM pgbridge.write_mark('s', format('{"statement":%s,%s"n":%s,"tag":%s,%s"author":%s,"settings":%s}',
         coalesce(to_json(statement)::text, 'null'), '"in":' || to_json(place) || ',', n,
-        to_json(tag), '"made":' || to_json(made) || ',', pgbridge.settings(path)));
+        to_json(tag), '"made":' || to_json(made) || ',', author, pgbridge.settings(path)));
 END $$;
 
--- Marks a statement that pgbridge has written itself, with qualified names.
-CREATE OR REPLACE FUNCTION pgbridge.mark_generated(statement text, tag text) RETURNS void
+-- Marks a statement that pgbridge has written itself, with qualified names. The role or,
+-- without one, the owner of the object runs it at a peer.
+CREATE OR REPLACE FUNCTION pgbridge.mark_generated(statement text, tag text, role text, object json DEFAULT NULL)
+    RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pgbridge.mark_statement(statement, NULL, 0, tag, '[]');
+    PERFORM pgbridge.mark_statement(statement, NULL, 0, tag, '[]', NULL,
+        json_strip_nulls(json_build_object('role', role, 'object', object)));
 END $$;
 
 -- Hands to schema_changed what that function cannot see because it is SECURITY DEFINER: the

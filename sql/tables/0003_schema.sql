@@ -48,3 +48,10 @@ CREATE TABLE pgbridge.session_object (
 
 -- Tables that have REPLICA IDENTITY FULL by rule, for want of a key.
 CREATE TABLE pgbridge.keyless (relid oid PRIMARY KEY);
+
+-- What there was before a statement that changes rights, of the transaction that runs it:
+-- the default privileges. The command number of the row tells what was written after it.
+CREATE UNLOGGED TABLE pgbridge.rights_note (
+    xid      xid8 NOT NULL,
+    defaults jsonb NOT NULL -- role, schema, type, and rights, of each row of pg_default_acl
+);
