@@ -245,6 +245,28 @@ func TestAuthors(t *testing.T) {
 	}
 }
 
+// The server tells nobody of REASSIGN OWNED.
+func TestMarkAllOwners(t *testing.T) {
+	db, admin, w := watched(t, ScopeAll)
+	p := newPeople(t, admin, db.Name, "alice", "bob", "eve", "service")
+	const more = `; CREATE SCHEMA "X y"; CREATE TABLE "X y"."T t" (id int PRIMARY KEY); CREATE VIEW app.v AS SELECT 1; CREATE TYPE app.pair AS (a int); CREATE DOMAIN app.d AS int;
+		CREATE PROCEDURE app.p() LANGUAGE sql AS ''; CREATE AGGREGATE app.g (int) (sfunc = int4pl, stype = int); CREATE SEQUENCE app.q; CREATE COLLATION app.c FROM "C"; CREATE STATISTICS app.st ON id, x FROM app.a;
+		CREATE OPERATOR app.## (leftarg = int, rightarg = int, function = int4pl); CREATE TEXT SEARCH DICTIONARY app.td (TEMPLATE = simple); CREATE TEXT SEARCH CONFIGURATION app.tc (COPY = simple); CREATE EXTENSION hstore SCHEMA app`
+	mustExec(t, admin, p.in(stageRights)+more)
+	peer, conn := newPeer(t, p)
+	mustExec(t, conn, more[2:])
+	w.read(t)
+	mustExec(t, admin, p.in("REASSIGN OWNED BY {alice} TO {eve}"))
+	mustExec(t, admin, "SELECT pgbridge.mark_all_owners()")
+	for _, m := range w.marks(t) {
+		replay(t, conn, p["service"], m)
+	}
+	pgtest.RequireEqual(t, pgtest.DumpSchema(t, peer), atPeer(pgtest.DumpSchema(t, db), p["service"]))
+	if _, err := conn.Exec(t.Context(), "SELECT pgbridge.mark_all_owners()"); err == nil {
+		t.Error("at a peer: got no error")
+	}
+}
+
 // atPeer is a dump of the source as that of a peer is to be: a superuser's is the
 // peer's own, and rights to what the server has, and to actions, stay at home.
 func atPeer(dump, service string) string {
@@ -274,7 +296,7 @@ func replay(t *testing.T, conn *pgx.Conn, service string, m mark) {
 		if m.role != "" {
 			t.Errorf("%s: got role %s and object %v, want one", statement, m.role, m.object)
 		}
-		role = queryText(t, conn, `SELECT pgbridge.peer_role(pgbridge.owner_of(o.classid, o.objid)) FROM pg_get_object_address($1, $2, $3) o`, m.object...)
+		role = cmp.Or(queryText(t, conn, `SELECT coalesce(pgbridge.peer_role(pgbridge.owner_oid(o.classid, o.objid)), '') FROM pg_get_object_address($1, $2, $3) o`, m.object...), service)
 		if moves {
 			role = "postgres"
 			if owner == "" {

@@ -36,7 +36,7 @@ $$;
 
 -- The owner of an object, or of the table, type or domain that it is a part of. NULL if it
 -- belongs to the superuser of initdb, or to nobody.
-CREATE OR REPLACE FUNCTION pgbridge.owner_of(classid oid, objid oid) RETURNS oid
+CREATE OR REPLACE FUNCTION pgbridge.owner_oid(classid oid, objid oid) RETURNS oid
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -89,7 +89,7 @@ CREATE OR REPLACE FUNCTION pgbridge.relation_role(relation oid) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgbridge.peer_role(pgbridge.owner_of('pg_class'::regclass, $1))
+    SELECT pgbridge.peer_role(pgbridge.owner_oid('pg_class'::regclass, $1))
 $$;
 
 -- An object as pg_get_object_address takes it.
@@ -154,7 +154,7 @@ AS $$
             JOIN pg_inherits AS i ON n.classid = 'pg_class'::regclass AND i.inhrelid = n.objid
         WHERE tag = 'CREATE TABLE' AND i.inhparent NOT IN (SELECT m.objid FROM named AS m)
     )
-    SELECT e.place, e.classid, e.objid, o.identity, o.type, pgbridge.peer_role(pgbridge.owner_of(e.classid, e.objid)),
+    SELECT e.place, e.classid, e.objid, o.identity, o.type, pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)),
         e.owned
     FROM every AS e CROSS JOIN pg_identify_object(e.classid, e.objid, 0) AS o
     ORDER BY e.place, e.owned DESC
@@ -209,19 +209,60 @@ AS $$
     ORDER BY o.place
 $$;
 
--- Objects of the application: not of the server, an extension, pgbridge, or one session.
+-- Whether an object is one of the application: not of the server, an extension, pgbridge, or
+-- one session.
 CREATE OR REPLACE FUNCTION pgbridge.is_shared(classid oid, objid oid) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT NOT EXISTS (
-        SELECT FROM pg_depend AS d WHERE d.classid = $1 AND d.objid = $2 AND d.objsubid = 0 AND d.deptype = 'e'
-    ) AND CASE WHEN $1 IN ('pg_language'::regclass, 'pg_foreign_data_wrapper'::regclass, 'pg_foreign_server'::regclass)
-        THEN $2 >= 16384
-        ELSE NOT EXISTS (
-            SELECT FROM pg_namespace AS n WHERE n.oid = coalesce(
-                (SELECT c.relnamespace FROM pg_class AS c WHERE $1 = 'pg_class'::regclass AND c.oid = $2),
-                (SELECT p.pronamespace FROM pg_proc AS p WHERE $1 = 'pg_proc'::regclass AND p.oid = $2),
-                (SELECT t.typnamespace FROM pg_type AS t WHERE $1 = 'pg_type'::regclass AND t.oid = $2), $2)
-            AND (n.nspname IN ('pgbridge', 'information_schema') OR left(n.nspname, 3) = 'pg_')) END
+    SELECT CASE WHEN $1 = 'pg_namespace'::regclass OR o.schema IS NOT NULL THEN NOT EXISTS (
+            SELECT FROM pg_namespace AS n WHERE CASE $1 WHEN 'pg_namespace'::regclass THEN n.oid = $2
+                    ELSE quote_ident(n.nspname) = o.schema END
+                AND (n.nspname IN ('pgbridge', 'information_schema') OR left(n.nspname, 3) = 'pg_'))
+            ELSE $2 >= 16384 END
+        AND NOT EXISTS (SELECT FROM pg_depend AS d
+            WHERE d.classid = $1 AND d.objid = $2 AND d.objsubid = 0 AND d.deptype = 'e')
+    FROM pg_identify_object($1, $2, 0) AS o
 $$;
+
+-- Marks the owners of all objects, after something that event triggers are not told of:
+-- REASSIGN OWNED. Returns how many.
+CREATE OR REPLACE FUNCTION pgbridge.mark_all_owners() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    o record;
+    n bigint := 0;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pgbridge.database WHERE role = 'writer') THEN
+        RAISE EXCEPTION 'this database publishes nothing' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOR o IN
+        WITH every (classid, objid) AS (
+            SELECT 'pg_namespace'::regclass::oid, oid FROM pg_namespace
+            UNION ALL SELECT 'pg_class'::regclass, oid FROM pg_class
+            UNION ALL SELECT 'pg_proc'::regclass, oid FROM pg_proc
+            UNION ALL SELECT 'pg_type'::regclass, t.oid FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+                WHERE coalesce(c.relkind, 'c') = 'c' AND t.typtype <> 'm' AND t.typoutput <> 'array_out'::regproc
+            UNION ALL SELECT 'pg_operator'::regclass, oid FROM pg_operator
+            UNION ALL SELECT 'pg_opclass'::regclass, oid FROM pg_opclass
+            UNION ALL SELECT 'pg_opfamily'::regclass, oid FROM pg_opfamily
+            UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation
+            UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion
+            UNION ALL SELECT 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext
+            UNION ALL SELECT 'pg_ts_config'::regclass, oid FROM pg_ts_config
+            UNION ALL SELECT 'pg_ts_dict'::regclass, oid FROM pg_ts_dict
+            UNION ALL SELECT 'pg_foreign_server'::regclass, oid FROM pg_foreign_server
+        )
+        SELECT e.classid, e.objid, i.type, i.identity, pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)) AS role
+        FROM every AS e CROSS JOIN pg_identify_object(e.classid, e.objid, 0) AS i
+        -- schema public has an owner of the server's
+        WHERE e.objid >= 16384 AND pgbridge.is_owned(e.classid, e.objid) AND pgbridge.is_shared(e.classid, e.objid)
+        ORDER BY e.classid, e.objid
+    LOOP
+        PERFORM pgbridge.mark_owner(o.classid, o.objid, o.type, o.identity, o.role);
+        n := n + 1;
+    END LOOP;
+    RETURN n;
+END $$;

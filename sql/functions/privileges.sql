@@ -47,7 +47,7 @@ AS $$
             WHEN 'pg_proc'::regclass THEN 'ROUTINE' WHEN 'pg_namespace'::regclass THEN 'SCHEMA'
             WHEN 'pg_type'::regclass THEN 'TYPE' WHEN 'pg_language'::regclass THEN 'LANGUAGE'
             WHEN 'pg_foreign_data_wrapper'::regclass THEN 'FOREIGN DATA WRAPPER' ELSE 'FOREIGN SERVER' END END,
-        o.identity, pgbridge.peer_role(pgbridge.owner_of(m.classid, m.objid)),
+        o.identity, pgbridge.peer_role(pgbridge.owner_oid(m.classid, m.objid)),
         pgbridge.is_shared(m.classid, m.objid) AND NOT (tag = 'GRANT' AND m.classid = 'pg_proc'::regclass AND EXISTS (
             -- what an action runs stays its owner's alone
             SELECT FROM pgbridge.action AS a WHERE pgbridge.find_function(a.function) = m.objid))
