@@ -99,17 +99,20 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 	if ddl.Tag(statement) == "" {
 		return errors.New("not a statement that changes a schema")
 	}
-	var under map[string]string
-	if err := json.Unmarshal([]byte(text), &under); err != nil {
+	var keys map[string]any
+	if err := json.Unmarshal([]byte(text), &keys); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
-	for name := range under {
-		if !slices.Contains(settings, name) {
+	under := map[string]string{}
+	for name, value := range keys {
+		text, ok := value.(string)
+		switch {
+		case name == "role" || name == "object": // all is done as the role of the session
+		case ok && slices.Contains(settings, name):
+			under[name] = text
+		default:
 			return fmt.Errorf("setting %q is not known to this pgbridge: update it", name)
 		}
-	}
-	if under == nil {
-		under = map[string]string{}
 	}
 	under["check_function_bodies"] = "off" // they may mention what comes later
 	before, err := t.exchange(ctx, under)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // openSession makes conn the session that applies the records of w: triggers
@@ -32,6 +33,10 @@ func openOrigin(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
 	err := conn.QueryRow(ctx, "SELECT format('pgbridge_%s_%s', oid, $1::text) FROM pg_database WHERE datname = current_database()", w.String()[:16]).Scan(&name)
 	if err != nil {
 		return fmt.Errorf("name origin: %w", err)
+	}
+	// Capture knows an echo by this row, so it is committed before the first transaction.
+	if _, err := conn.Exec(ctx, "INSERT INTO pgbridge.origin (name) VALUES ($1) ON CONFLICT DO NOTHING", name); err != nil {
+		return fmt.Errorf("note origin %s: %w", name, err)
 	}
 	_, err = conn.Exec(ctx, `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`, name)
 	if err == nil {
@@ -66,9 +71,9 @@ func originNeeded(ctx context.Context, conn *pgx.Conn, cause error) error {
 // lockWriter does what else an origin does: it keeps out a second session, such
 // as that of a process that was killed and whose last commit is still under way.
 func lockWriter(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
-	var ok bool
-	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext('pgbridge apply'), hashtext($1))", w.String()).Scan(&ok); err != nil {
-		return fmt.Errorf("lock writer %s: %w", w, err)
+	ok, err := postgres.LockApply(w.String()).Try(ctx, conn)
+	if err != nil {
+		return err
 	}
 	if !ok {
 		return fmt.Errorf("lock writer %s: another session applies its records: is another pgbridge run at work on this database?", w)

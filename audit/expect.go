@@ -88,7 +88,7 @@ func (x *expecting) readTail(ctx context.Context) error {
 			if leaves(statement) {
 				return nil
 			}
-			ok, err := x.alter(ctx, statement)
+			ok, err := x.alter(ctx, ddl.WithoutOwners(statement))
 			if !ok {
 				changed = append(changed, ddl.Tag(statement))
 			}

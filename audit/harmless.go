@@ -16,6 +16,9 @@ var rowless = []string{
 // Statements that make something new, which no row has yet.
 var making = []string{"CREATE TABLE", "CREATE SCHEMA", "CREATE TYPE", "CREATE DOMAIN", "CREATE EXTENSION", "COMMENT"}
 
+// Statements about rights.
+var rights = []string{"GRANT", "REVOKE", "ALTER DEFAULT PRIVILEGES"}
+
 // quiet are changes of a table that leave its rows and columns: constraints,
 // defaults, how values are kept. One only: others could follow a comma.
 var quiet = regexp.MustCompile(`(?is)^\s*ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?` + word + `(\.` + word + `)?\s+(` +
@@ -30,10 +33,13 @@ var addValue = regexp.MustCompile(`(?is)^\s*ALTER\s+TYPE\s.*\sADD\s+VALUE\s`)
 // leaves tells whether a statement leaves the rows of tables, and what their
 // values mean, as they are. What is not plainly so is not.
 func leaves(statement string) bool {
+	if statement = ddl.WithoutOwners(statement); statement == "" {
+		return true
+	}
 	tag := ddl.Tag(statement)
 	verb, object, _ := strings.Cut(tag, " ")
 	switch {
-	case slices.Contains(making, tag), addValue.MatchString(statement):
+	case slices.Contains(making, tag), slices.Contains(rights, tag), addValue.MatchString(statement):
 		return true
 	case tag == "ALTER TABLE":
 		return quiet.MatchString(statement) && !another.MatchString(statement)

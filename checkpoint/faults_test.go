@@ -165,7 +165,7 @@ func TestCreateRefuses(t *testing.T) {
 	}{
 		{"another key", func(m *checkpoint.Maker) { m.Key, _ = archive.NewKey() }, "SELECT 1", "the key is not that of this database's writer"},
 		{"no archive", func(m *checkpoint.Maker) { m.Archives = nil }, "SELECT 1", "needs an archive"},
-		{"a second maker", func(*checkpoint.Maker) {}, "SELECT pg_advisory_lock(1885823602, 2)", checkpoint.ErrBusy.Error()},
+		{"a second maker", func(*checkpoint.Maker) {}, "SELECT pgbridge.take_lock('checkpoint', false)", checkpoint.ErrBusy.Error()},
 		{"a clone in another cluster", func(*checkpoint.Maker) {}, "UPDATE pgbridge.chain SET system = '1'", "not where its chain left it: cluster"},
 		{"after a failover", func(*checkpoint.Maker) {}, "UPDATE pgbridge.chain SET (system, timeline) = ((SELECT system_identifier::text FROM pg_control_system()), 99)", "not where its chain left it: cluster"},
 		{"a clone in this cluster", func(*checkpoint.Maker) {}, "UPDATE pgbridge.database SET slot = 'pgbridge_1'", "a copy of the one with slot pgbridge_1"},

@@ -8,6 +8,7 @@ import (
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // TestLoadOfWrongManifests: what a manifest says of its chunks and of the tables
@@ -63,10 +64,13 @@ func TestLoadOfWrongManifests(t *testing.T) {
 func TestLockRestore(t *testing.T) {
 	db := pgtest.New(t)
 	first, worker, second := db.Connect(t), db.Connect(t), db.Connect(t)
+	if err := postgres.Install(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
 	if err := checkpoint.LockRestore(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := worker.Exec(t.Context(), "SELECT pg_advisory_lock_shared(1885823602, 4)"); err != nil {
+	if err := postgres.LockLoad.Share(t.Context(), worker); err != nil {
 		t.Fatal(err)
 	}
 	locked := make(chan error, 1)
@@ -74,7 +78,7 @@ func TestLockRestore(t *testing.T) {
 	if err := first.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	db.Wait(t, "1", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	db.Wait(t, "1", "SELECT count(*) FROM pgbridge.session_lock l JOIN pg_stat_activity a USING (pid) WHERE l.name = 'restore' AND a.backend_start = l.backend_start")
 	select {
 	case err := <-locked:
 		t.Fatalf("locked beside a session that loads: %v", err)

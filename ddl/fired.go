@@ -44,10 +44,10 @@ func FiredOf(all []string, n int, tag string) (string, error) {
 func counts(tag string) bool {
 	command, kind, _ := strings.Cut(tag, " ")
 	switch command {
-	case "", "GRANT", "REVOKE", "SECURITY", "REINDEX":
+	case "", "SECURITY", "REINDEX":
 		return false
 	}
-	return kind != "LARGE OBJECT" && (kind == "OWNED" || !slices.Contains(atHome, kind))
+	return kind != "LARGE OBJECT" && tag != defaultPrivileges && (kind == "OWNED" || !slices.Contains(atHome, kind))
 }
 
 // tagged are the statements with the tag.

@@ -6,7 +6,7 @@ import (
 )
 
 func TestFiredInside(t *testing.T) {
-	const text = "CREATE TABLE a (); GRANT SELECT ON a TO b; SELECT 1; DROP TABLE a"
+	const text = "CREATE TABLE a (); ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO b; SELECT 1; DROP TABLE a"
 	for _, tt := range []struct {
 		name, tag, want string
 		n               int

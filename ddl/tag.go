@@ -8,8 +8,9 @@ import "strings"
 // Which do is the server's table of commands (src/include/tcop/cmdtaglist.h) and
 // the kinds of objects that belong to the database alone. REINDEX, which fires
 // since version 17, counts as one that does.
-func Tag(statement string) string {
-	all := tokens(statement)
+func Tag(statement string) string { return tagOf(tokens(statement)) }
+
+func tagOf(all []token) string {
 	switch first := at(all, 0); first {
 	case "CREATE":
 		return createTag(all)

@@ -5,22 +5,32 @@ import (
 	"strings"
 )
 
-// The kinds of objects that stay at home. Roles and rights are a matter of each
-// server; the others hold passwords, or are about replication itself.
-var atHome = []string{"PUBLICATION", "SUBSCRIPTION", "USER MAPPING", "OWNED", "DEFAULT PRIVILEGES"}
+// The kinds of objects that stay at home. User mappings and subscriptions hold
+// passwords; publications are about replication itself. What a role owns is
+// marked object by object.
+var atHome = []string{"PUBLICATION", "SUBSCRIPTION", "USER MAPPING", "OWNED"}
 
 // Travels returns what peers are to run of a statement that fires event
-// triggers, or "" if it is nothing to them. Rights, owners, tablespaces,
-// publications, subscriptions and user mappings do not travel. A peer works in a
+// triggers, or "" if it is nothing to them. Tablespaces, publications,
+// subscriptions, user mappings and large objects do not travel. A peer works in a
 // transaction, so CONCURRENTLY is left out, and has no index that was not finished.
+// A peer's administrator may have made an extension before.
 func Travels(statement string) string {
 	tag := Tag(statement)
 	command, kind, _ := strings.Cut(tag, " ")
+	if tag == defaultPrivileges {
+		return statement
+	}
 	if !counts(tag) || slices.Contains(atHome, kind) {
 		return ""
 	}
 	all := tokens(statement)
 	switch command {
+	case "GRANT", "REVOKE":
+		if at(all, find(all, 1, "ON")+1) == "LARGE" {
+			return ""
+		}
+		return withoutGrantor(statement, all)
 	case "COMMENT":
 		return commentThatTravels(statement, all)
 	case "ALTER":
@@ -48,6 +58,16 @@ func dropIfExists(statement string) string {
 	return statement[:all[1].to] + " IF EXISTS" + statement[all[1].to:]
 }
 
+// withoutGrantor leaves out GRANTED BY, which can name nobody but who runs the
+// statement.
+func withoutGrantor(statement string, all []token) string {
+	i := find(all, max(find(all, 1, "TO", "FROM"), 0)+2, "GRANTED")
+	if i < 0 || at(all, i+1) != "BY" || i+2 >= len(all) {
+		return statement
+	}
+	return leaveOut(statement, all[i:i+3])
+}
+
 // commentThatTravels leaves out what schemaText leaves out.
 func commentThatTravels(statement string, all []token) string {
 	switch kind := objectKind(all[min(2, len(all)):]); {
@@ -57,22 +77,28 @@ func commentThatTravels(statement string, all []token) string {
 	return statement
 }
 
-// alterThatTravels leaves out the parts, between commas, that name an owner or
-// a tablespace.
+// alterThatTravels leaves out the parts, between commas, that name a tablespace.
 func alterThatTravels(statement string, all []token) string {
+	return alterWithout(statement, all, tablespaceTail, alterPart)
+}
+
+// alterWithout leaves out of ALTER what tail finds at the end of its parts, which
+// are divided by commas. What is left of each part is as edit returns it. It
+// returns "" if nothing is left.
+func alterWithout(statement string, all []token, tail func([]token) int, edit func(string) string) string {
 	var head string
 	var kept []string
 	changed := false
 	for i, part := range split(all) {
-		tail := homeTail(part)
+		keep := tail(part)
 		whole := statement[part[0].from:part[len(part)-1].to]
-		text := alterPart(whole)
-		changed = changed || tail < len(part) || text != whole
+		text := edit(whole)
+		changed = changed || keep < len(part) || text != whole
 		switch {
-		case tail == len(part):
+		case keep == len(part):
 			kept = append(kept, text)
 		case i == 0:
-			head = statement[:part[tail-1].to] + " "
+			head = statement[:part[keep-1].to] + " "
 		}
 	}
 	if !changed {
@@ -99,27 +125,18 @@ func split(all []token) (parts [][]token) {
 	return parts
 }
 
-// homeTail is the place in a part of ALTER where OWNER TO or SET TABLESPACE
-// begins, or the part's length.
-func homeTail(part []token) int {
+// tablespaceTail is the place in a part of ALTER where SET TABLESPACE begins, or
+// the part's length.
+func tablespaceTail(part []token) int {
 	n := len(part)
 	if at(part, n-1) == "NOWAIT" {
 		n--
 	}
-	if n < 3 {
-		return len(part)
-	}
-	switch first, second := part[n-3].text, part[n-2].text; {
-	case first == "SET" && second == "TABLESPACE":
-		return n - 3
-	case first == "OWNER" && second == "TO" && (n == 3 || !named[part[n-4].text]):
+	if n >= 3 && part[n-3].text == "SET" && part[n-2].text == "TABLESPACE" {
 		return n - 3
 	}
 	return len(part)
 }
-
-// named are the words after which OWNER is a name.
-var named = map[string]bool{"RENAME": true, "COLUMN": true, "CONSTRAINT": true, "ATTRIBUTE": true}
 
 // alterPart leaves out of a part what a peer's transaction does not allow, and
 // the tablespace of a constraint.
@@ -135,10 +152,12 @@ func alterPart(text string) string {
 }
 
 func createThatTravels(statement, tag string, all []token) string {
-	if tag == "CREATE SCHEMA" {
-		return schemaThatTravels(statement, all)
-	}
-	if tag == "CREATE INDEX" {
+	switch tag {
+	case "CREATE EXTENSION":
+		if at(all, 2) != "IF" || at(all, 4) != "EXISTS" {
+			return statement[:all[1].to] + " IF NOT EXISTS" + statement[all[1].to:]
+		}
+	case "CREATE INDEX":
 		if i := find(all, 0, "CONCURRENTLY"); i == 2 || i == 3 {
 			statement = leaveOut(statement, all[i:i+1])
 		}
@@ -179,41 +198,6 @@ func withoutIndexTablespaces(statement string) string {
 			i -= 2
 		}
 	}
-}
-
-// NameSchema gives CREATE SCHEMA AUTHORIZATION the name of the schema that it
-// made: that of a role, which may be CURRENT_USER. Other statements are as before.
-func NameSchema(statement, name string) string {
-	all := tokens(statement)
-	i := find(all, 2, "AUTHORIZATION")
-	if i == 2 || i == 5 && all[4].text == "EXISTS" {
-		return statement[:all[i].from] + name + " " + statement[all[i].from:]
-	}
-	return statement
-}
-
-// schemaThatTravels leaves out the owner, and rights to what is made with the
-// schema. A schema without a name has its owner's.
-func schemaThatTravels(statement string, all []token) string {
-	for from := find(all, 3, "GRANT"); from >= 0; from = find(all, 3, "GRANT") {
-		to := find(all, from+1, "CREATE", "GRANT")
-		for to >= 0 && all[to-1].text == "WITH" { // GRANT OPTION
-			to = find(all, to+1, "CREATE", "GRANT")
-		}
-		if to < 0 {
-			to = len(all)
-		}
-		statement = leaveOut(statement, all[from:to])
-		all = tokens(statement)
-	}
-	i := find(all, 2, "AUTHORIZATION")
-	if i < 0 || i+1 >= len(all) {
-		return statement
-	}
-	if i == 2 || all[i-1].text == "EXISTS" && i == 5 {
-		return leaveOut(statement, all[i:i+1])
-	}
-	return leaveOut(statement, all[i:i+2])
 }
 
 // leaveOut returns the statement without a run of its tokens.

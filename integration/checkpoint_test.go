@@ -234,7 +234,7 @@ func TestCheckpointSchedule(t *testing.T) {
 
 	// Another one that is being made.
 	lock := db.Connect(t)
-	if _, err := lock.Exec(t.Context(), `SELECT pg_advisory_lock(1885823602, 2)`); err != nil {
+	if _, err := lock.Exec(t.Context(), `SELECT pgbridge.take_lock('checkpoint', false)`); err != nil {
 		t.Fatal(err)
 	}
 	if _, stderr, code := s.try(t, "checkpoint", "create"); code != 1 || !strings.Contains(stderr, "is being made") {

@@ -227,7 +227,7 @@ func TestStatusOfInit(t *testing.T) {
 		t.Errorf("of an init that was killed: got exit code %d, %+v", code, r)
 	}
 	conn := writer.db.Connect(t)
-	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(1885823602, 5)`); err != nil {
+	if _, err := conn.Exec(t.Context(), `SELECT pgbridge.take_lock('init', false)`); err != nil {
 		t.Fatal(err)
 	}
 	if r, code := writer.status(t); code != 0 || r.Stage != "init" {

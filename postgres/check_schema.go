@@ -32,8 +32,8 @@ func checkSchema(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) {
 
 // isWatched tells whether the event triggers are there, and enabled.
 func isWatched(ctx context.Context, tx pgx.Tx) (watched bool, err error) {
-	err = tx.QueryRow(ctx, `SELECT count(*) = 6 FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtname IN
-		('pgbridge_extension', 'pgbridge_caller', 'pgbridge_caller_drop', 'pgbridge_rewrite', 'pgbridge_drop', 'pgbridge_ddl')`).Scan(&watched)
+	err = tx.QueryRow(ctx, `SELECT count(*) = 7 FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('O', 'A') AND evtname IN
+		('pgbridge_extension', 'pgbridge_rights', 'pgbridge_caller', 'pgbridge_caller_drop', 'pgbridge_rewrite', 'pgbridge_drop', 'pgbridge_ddl')`).Scan(&watched)
 	return watched, wrapUnlessNil("look at the event triggers", err)
 }
 

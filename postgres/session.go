@@ -23,8 +23,8 @@ import (
 // first whatever the order says; YMD makes the reading agree with the writing.
 // Any extra_float_digits above 0 gives the shortest text that reads back as the
 // same float. The second group decides how names, literals and definitions are
-// read and written, so that one schema has one text. With an empty search_path
-// only pg_catalog is searched: no object of a user can stand in for another.
+// read and written, so that one schema has one text. The search_path ends in pg_temp,
+// which the server would else search first: no object of a user can stand in for another.
 // The third group keeps limits meant for applications away from work that has to
 // wait, makes row level security an error instead of missing rows, and makes a
 // commit durable before the slot is told of it.
@@ -39,7 +39,7 @@ var pins = map[string]string{
 	"xmlbinary":          "base64",
 	"xmloption":          "content",
 
-	"search_path":                 "",
+	"search_path":                 "pg_catalog,pg_temp",
 	"quote_all_identifiers":       "off",
 	"standard_conforming_strings": "on",
 	"array_nulls":                 "on",

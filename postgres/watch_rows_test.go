@@ -135,12 +135,12 @@ func TestStatementsCannotBeForged(t *testing.T) {
 	mustExec(t, conn, "CREATE FUNCTION app.f() RETURNS void LANGUAGE plpgsql SET search_path = app, pg_temp AS 'BEGIN END'; REVOKE ALL ON FUNCTION app.f FROM PUBLIC")
 	mustExec(t, admin, "SELECT pgbridge.register_action('app.f()')")
 	w.read(t)
-	for _, f := range []string{"write_mark('s', '{}')", "mark_generated('DROP TABLE x', 'DROP TABLE')", "watch_schema()", "quiet_token()", "mark_publication()", "set_identity(0, 'FULL')"} {
+	for _, f := range []string{"write_mark('s', '{}')", "mark_generated('DROP TABLE x', 'DROP TABLE')", "watch_schema()", "note('quiet', '', 1)", "take_lock('run', true)", "mark_publication()", "set_identity(0, 'FULL')"} {
 		if _, err := conn.Exec(t.Context(), "SELECT pgbridge."+f); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: got %v, want permission denied", f, err)
 		}
 	}
 	mustExec(t, conn, `SELECT pg_logical_emit_message(true, 'pgbridge', pgbridge."mark app.f"('[]') || 's{}')`)
 	mustExec(t, conn, "BEGIN; SET LOCAL pgbridge.quiet = 'on'; CREATE TABLE app.a (x int PRIMARY KEY); COMMIT")
-	wantChanges(t, w.changes(t), `c ["app.f",[],[]]`, "forged", "CREATE TABLE app.a (x int PRIMARY KEY) []")
+	wantChanges(t, w.changes(t), `c ["app.f",[],[]]`, "forged", "CREATE TABLE app.a (x int PRIMARY KEY) [pg_catalog]")
 }

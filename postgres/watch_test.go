@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -57,7 +58,9 @@ func (w *tape) changes(t *testing.T) (all []string) {
 	for _, text := range slices.Concat(w.read(t)...) {
 		kind, payload, _ := strings.Cut(text, " ")
 		if kind == "s" {
-			text = statementOfMark(t, payload, &script)
+			if text = statementOfMark(t, payload, &script); text == "" {
+				continue
+			}
 		}
 		all = append(all, text)
 	}
@@ -66,36 +69,83 @@ func (w *tape) changes(t *testing.T) (all []string) {
 
 func statementOfMark(t *testing.T, payload string, script *string) string {
 	t.Helper()
-	var mark struct {
+	m := readMark(t, payload, script)
+	one := m.statement
+	if m.path != "public" && m.n+len(m.path) > 0 {
+		one += " [" + m.path + "]"
+	}
+	return one
+}
+
+// mark is a mark of a statement as publisher reads it.
+type mark struct {
+	statement, path string
+	n               int
+	role            string
+	object          []any
+}
+
+// readMark reads a mark. What peers would not run has no statement.
+func readMark(t *testing.T, payload string, script *string) mark {
+	t.Helper()
+	var in struct {
 		Statement *string
 		In, Tag   string
 		N         int
-		Settings  map[string]string
+		Made      string
+		Author    struct {
+			User, Session, Role string
+			Object, On          []any
+			Unowned             bool
+		}
+		Settings map[string]string
 	}
-	if err := json.Unmarshal([]byte(payload), &mark); err != nil {
+	if err := json.Unmarshal([]byte(payload), &in); err != nil {
 		t.Fatalf("mark %s: %v", payload, err)
 	}
-	if mark.Statement == nil {
-		mark.Statement = script
+	if in.Statement == nil {
+		in.Statement = script
 	}
-	one, err := *mark.Statement, error(nil)
+	one, err := *in.Statement, error(nil)
 	switch {
-	case mark.N == 0:
-	case mark.In == "text":
-		one, err = ddl.FiredInside(*mark.Statement, mark.N, mark.Tag)
-	case mark.In == "body":
-		one, err = ddl.StatementOf(*mark.Statement, mark.N, mark.Tag)
+	case in.N == 0:
+	case in.In == "text":
+		one, err = ddl.FiredInside(*in.Statement, in.N, in.Tag)
+	case in.In == "body":
+		one, err = ddl.StatementOf(*in.Statement, in.N, in.Tag)
 	default:
-		*script = *mark.Statement
-		one, err = ddl.Fired(*mark.Statement, mark.N, mark.Tag)
+		*script = *in.Statement
+		one, err = ddl.Fired(*in.Statement, in.N, in.Tag)
 	}
 	if err != nil {
 		t.Errorf("mark %s: %v", payload, err)
 	}
-	if path := mark.Settings["search_path"]; path != "public" && mark.N+len(path) > 0 {
-		one += " [" + path + "]"
+	by := in.Author
+	if in.Made != "" && by.User != "" && in.Tag == "CREATE SCHEMA" {
+		one = ddl.NameSchema(one, in.Made)
 	}
-	return one
+	if by.User != "" {
+		one = ddl.NameRoles(one, by.User, cmp.Or(by.Session, by.User))
+	}
+	if by.On != nil {
+		var names []string
+		for _, name := range by.On[1].([]any) {
+			names = append(names, name.(string))
+		}
+		if one, err = ddl.GrantOn(one, by.On[0].(string), names); err != nil {
+			t.Errorf("mark %s: %v", payload, err)
+		}
+	}
+	if by.Unowned {
+		without := ddl.WithoutOwners(one)
+		if without == one {
+			by.Object = nil
+		} else if by.Object != nil {
+			by.Role = ""
+		}
+		one = without
+	}
+	return mark{one, in.Settings["search_path"], in.N, by.Role, by.Object}
 }
 
 // send runs a string as psql would send it, whatever comes of it.
@@ -151,7 +201,7 @@ func TestSchemaMarks(t *testing.T) {
 		{
 			"not for peers",
 			[]string{"CREATE TEMP TABLE t (x int); CREATE INDEX ON t (x); COMMENT ON TABLE t IS 'x'; CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION suppress_redundant_updates_trigger(); ALTER TABLE t ADD y int; DROP TRIGGER g ON t; DROP TABLE t; CREATE SCHEMA a; GRANT USAGE ON SCHEMA a TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; CREATE PUBLICATION p; DROP PUBLICATION p; COMMENT ON SCHEMA a IS 'a'"},
-			[]string{"CREATE SCHEMA a", "COMMENT ON SCHEMA a IS 'a'"},
+			[]string{"CREATE SCHEMA a", "GRANT USAGE ON SCHEMA a TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "COMMENT ON SCHEMA a IS 'a'"},
 		},
 		{
 			"alone only",
@@ -187,7 +237,9 @@ func TestSchemaMarks(t *testing.T) {
 		{
 			"text of several",
 			[]string{"DO $$ BEGIN FOR i IN 1..2 LOOP EXECUTE 'CREATE SCHEMA a; GRANT USAGE ON SCHEMA a TO PUBLIC; CREATE TEMP TABLE t (); DROP SCHEMA a; DROP TABLE t'; BEGIN EXECUTE 'CREATE SCHEMA b; SELECT 1/0'; EXCEPTION WHEN OTHERS THEN END; END LOOP; END $$"},
-			[]string{"CREATE SCHEMA a", "DROP SCHEMA a", "CREATE SCHEMA a", "DROP SCHEMA a"},
+			[]string{
+				"CREATE SCHEMA a", "GRANT USAGE ON SCHEMA a TO PUBLIC", "DROP SCHEMA a", "CREATE SCHEMA a", "GRANT USAGE ON SCHEMA a TO PUBLIC", "DROP SCHEMA a",
+			},
 		},
 		{
 			"text of several of one kind",
@@ -197,7 +249,7 @@ func TestSchemaMarks(t *testing.T) {
 		{
 			"old strings",
 			[]string{"SET standard_conforming_strings = off; SET escape_string_warning = off", "DO $$ BEGIN EXECUTE 'CREATE SCHEMA a; CREATE SCHEMA b; GRANT USAGE ON SCHEMA a TO PUBLIC'; CREATE TEMP TABLE t (); CREATE SCHEMA c; END $$; CREATE SCHEMA d; DROP SCHEMA a; DISCARD PLANS"},
-			[]string{"CREATE SCHEMA a", "CREATE SCHEMA b", "CREATE SCHEMA c", "CREATE SCHEMA d", "DROP SCHEMA a"},
+			[]string{"CREATE SCHEMA a", "CREATE SCHEMA b", "GRANT USAGE ON SCHEMA a TO PUBLIC", "CREATE SCHEMA c", "CREATE SCHEMA d", "DROP SCHEMA a"},
 		},
 		{
 			"procedure",
@@ -277,9 +329,9 @@ func TestSchemaMarksOfOthers(t *testing.T) {
 	mustExec(t, conn, "DROP TABLE "+quoted+".a")
 	got := slices.Concat(w.read(t)...)
 	want := []string{
-		fmt.Sprintf(`s {"statement":"CREATE TABLE a (x int PRIMARY KEY)","n":1,"tag":"CREATE TABLE","settings":{ "search_path" : %q, "TimeZone" : "Asia/Tokyo", "DateStyle" : "ISO, YMD", "IntervalStyle" : "postgres", "standard_conforming_strings" : "off", "array_nulls" : "off" }}`, quoted+", public"),
+		fmt.Sprintf(`s {"statement":"CREATE TABLE a (x int PRIMARY KEY)","n":1,"tag":"CREATE TABLE","author":{"user":%q,"role":%q},"settings":{ "search_path" : %q, "TimeZone" : "Asia/Tokyo", "DateStyle" : "ISO, YMD", "IntervalStyle" : "postgres", "standard_conforming_strings" : "off", "array_nulls" : "off" }}`, quoted, role, quoted+", public"),
 		"I " + role + ".a",
-		fmt.Sprintf(`s {"statement":%q,"n":1,"tag":"DROP TABLE","settings":{ "search_path" : "", "TimeZone" : "Asia/Tokyo", "DateStyle" : "ISO, YMD", "IntervalStyle" : "postgres", "standard_conforming_strings" : "off", "array_nulls" : "off" }}`, "DROP TABLE "+quoted+".a"),
+		fmt.Sprintf(`s {"statement":%q,"n":1,"tag":"DROP TABLE","author":{"user":%q,"role":%q},"settings":{ "search_path" : "", "TimeZone" : "Asia/Tokyo", "DateStyle" : "ISO, YMD", "IntervalStyle" : "postgres", "standard_conforming_strings" : "off", "array_nulls" : "off" }}`, "DROP TABLE "+quoted+".a", quoted, role),
 	}
 	wantChanges(t, got, want...)
 
@@ -289,5 +341,6 @@ func TestSchemaMarksOfOthers(t *testing.T) {
 	mustExec(t, admin, "RESET ROLE")
 	mustExec(t, admin, "DROP OWNED BY "+action.QuoteIdent(owner))
 	got = w.changes(t)
-	wantChanges(t, got[len(got)-2:], "DROP TABLE IF EXISTS public.b CASCADE", "DROP FUNCTION IF EXISTS public.f(integer,pg_catalog.text) CASCADE")
+	wantChanges(t, got[len(got)-3:], "DROP TABLE IF EXISTS public.b CASCADE", "DROP FUNCTION IF EXISTS public.f(integer,pg_catalog.text)",
+		"REVOKE ALL ON SCHEMA public FROM "+action.QuoteIdent(owner)+" CASCADE []")
 }

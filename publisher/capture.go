@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -28,16 +27,14 @@ const (
 	flushMost  = time.Second // while the stream is never empty
 )
 
-// OriginPrefix begins the names of the replication origins under which pgbridge
-// applies: what comes from them is an echo.
-const OriginPrefix = "pgbridge"
-
 // capture turns the stream into batches.
 type capture struct {
 	stream *slot.Stream
 	out    chan<- batch
 	spare  <-chan []byte // memory of batches that were sealed
 	guard  *guard
+	// origins tells what pgbridge has applied itself.
+	origins *origins
 
 	dec     decoder.Decoder
 	build   builder
@@ -87,7 +84,11 @@ func (c *capture) take(ctx context.Context, data []byte) error {
 		c.inTx = true
 		c.build.begin(action.Tx{LSN: e.LSN, XID: e.XID, At: e.Time}, e.LSN < c.done, c.part)
 	case decoder.Origin:
-		if strings.HasPrefix(e.Name, OriginPrefix) {
+		echo, err := c.origins.echo(ctx, e.Name)
+		if err != nil {
+			return err
+		}
+		if echo {
 			c.build.drop()
 		}
 	case decoder.Row:

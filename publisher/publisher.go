@@ -92,7 +92,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	read := &capture{
 		stream: stream, out: batches, spare: spare, guard: guard, done: chain.End, part: chain.Part,
-		build: builder{split: splitSize, to: chain.End, clock: chain.Clock, marks: marks{secret: secret}, naming: naming},
+		origins: &origins{connect: p.Connect, known: map[string]bool{}},
+		build:   builder{split: splitSize, to: chain.End, clock: chain.Clock, marks: marks{secret: secret}, naming: naming},
 	}
 	group.Go(func() error { return stream.Run(ctx) })
 	group.Go(func() error { return read.run(ctx) })

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +21,30 @@ type statement struct {
 	N         int             `json:"n"`
 	Tag       string          `json:"tag"`
 	Made      string          `json:"made"` // by CREATE SCHEMA: the schema's name, as SQL writes it
+	Author    author          `json:"author"`
 	Settings  json.RawMessage `json:"settings"`
 }
+
+// author is who ran a statement, and who is to run it at a peer: see
+// sql/functions/authors.sql.
+type author struct {
+	User    string          `json:"user"`    // as SQL writes the name; empty: the statement names no CURRENT_USER
+	Session string          `json:"session"` // if that is another
+	Role    json.RawMessage `json:"role"`    // nil: the owner of Object, or the peer's own role
+	Object  json.RawMessage `json:"object"`  // is there before the statement
+	// Unowned: marks of their own say whom the objects belong to. A statement that
+	// says so, too, is run without it, as the owner of Object before if there is one.
+	Unowned bool     `json:"unowned"`
+	On      *objects `json:"on"` // of rights: the objects that are meant, if not those of the statement
+}
+
+// objects are some of one kind, their names as SQL writes them.
+type objects struct {
+	kind  string
+	names []string
+}
+
+func (o *objects) UnmarshalJSON(b []byte) error { return unmarshalArray(b, &o.kind, &o.names) }
 
 // change is a statement as the stream has it.
 type change struct{ statement, settings string }
@@ -59,14 +82,66 @@ func (s *statement) resolve(script *[]string) (c change, ok bool, err error) {
 	if s.Made != "" {
 		one = ddl.NameSchema(one, s.Made)
 	}
+	if one, err = s.Author.rewrite(one); err != nil {
+		return change{}, false, err
+	}
+	role, object := s.Author.Role, s.Author.Object
+	if s.Author.Unowned {
+		without := ddl.WithoutOwners(one)
+		if without == one {
+			object = nil
+		} else if object != nil {
+			role = nil
+		}
+		one = without
+	}
 	if one = ddl.Travels(one); one == "" {
 		return change{}, false, nil
 	}
-	var settings bytes.Buffer
-	if err := json.Compact(&settings, s.Settings); err != nil {
+	settings, err := settingsText(s.Settings, role, object)
+	if err != nil {
 		return change{}, false, fmt.Errorf("settings: %w", err)
 	}
-	return change{one, settings.String()}, true, nil
+	return change{one, settings}, true, nil
+}
+
+// rewrite names what the statement means at the source, and means elsewhere
+// otherwise.
+func (a *author) rewrite(one string) (string, error) {
+	if a.User != "" {
+		one = ddl.NameRoles(one, a.User, cmp.Or(a.Session, a.User))
+	}
+	if a.On != nil {
+		return ddl.GrantOn(one, a.On.kind, a.On.names)
+	}
+	return one, nil
+}
+
+// settingsText is the text of settings in the stream: without white space, and with
+// who runs the statement at a peer behind the others.
+func settingsText(settings, role, object json.RawMessage) (string, error) {
+	var text bytes.Buffer
+	err := json.Compact(&text, settings)
+	for _, more := range []struct {
+		key   string
+		value json.RawMessage
+	}{{"role", role}, {"object", object}} {
+		if err != nil || more.value == nil {
+			continue
+		}
+		last := text.Len() - 1
+		if last < 1 || text.Bytes()[last] != '}' {
+			return "", errors.New("not an object")
+		}
+		text.Truncate(last)
+		if last > 1 {
+			text.WriteByte(',')
+		}
+		text.WriteString(`"` + more.key + `":`)
+		err = json.Compact(&text, more.value)
+		text.WriteByte('}')
+	}
+	return text.String(), err
 }
 
 var schemaShape = action.NewSchema()

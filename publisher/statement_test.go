@@ -21,7 +21,15 @@ var schemaMarks = map[string]string{
 	"inside":       `s{"statement":"CREATE TABLE c (); DROP TABLE c","in":"text","n":4,"tag":"DROP TABLE","settings":{}}`,
 	"body":         `s{"statement":"SELECT 1; CREATE TABLE d ()","in":"body","n":2,"tag":"CREATE TABLE","settings":{}}`,
 	"elsewhere":    `s{"statement":"CREATE TABLE d ()","in":"dream","n":1,"tag":"CREATE TABLE","settings":{}}`,
-	"grant":        `s{"statement":"GRANT SELECT ON a TO joe","n":1,"tag":"GRANT","settings":{}}`,
+	"label":        `s{"statement":"SECURITY LABEL ON TABLE a IS 'x'","n":0,"tag":"SECURITY LABEL","settings":{}}`,
+	"granted":      `s{"statement":"GRANT SELECT ON a, b TO CURRENT_USER; GRANT ALL ON c TO SESSION_USER","n":1,"tag":"GRANT","author":{"user":"\"Ann\"","role":"Ann"},"settings":{"TimeZone" : "UTC"}}`,
+	"granted_more": `s{"statement":null,"n":2,"tag":"GRANT","author":{"user":"\"Ann\"","session":"sue","on":["TABLE",["app.c","app.d"]],"object": ["table", ["app","c"], []]},"settings":{}}`,
+	"owner":        `s{"statement":"ALTER TABLE a OWNER TO joe, ADD z int","n":1,"tag":"ALTER TABLE","author":{"unowned":true,"role":"joe","object":["table",["a"],[]]},"settings":{}}`,
+	"only_owner":   `s{"statement":"ALTER TABLE a OWNER TO joe","n":1,"tag":"ALTER TABLE","author":{"unowned":true,"role":"joe","object":["table",["a"],[]]},"settings":{}}`,
+	"no_owner":     `s{"statement":"ALTER TABLE a ADD z int","n":1,"tag":"ALTER TABLE","author":{"unowned":true,"role":"joe","object":["table",["a"],[]]},"settings":{}}`,
+	"her_owner":    `s{"statement":"ALTER TABLE a OWNER TO postgres, ADD z int","n":1,"tag":"ALTER TABLE","author":{"unowned":true,"role":"Ann"},"settings":{}}`,
+	"no_settings":  `s{"statement":"ALTER TABLE a ADD z int","n":1,"tag":"ALTER TABLE","author":{"role":"joe"},"settings":[]}`,
+	"no_grant":     `s{"statement":"ALTER TABLE a ADD z int","n":1,"tag":"ALTER TABLE","author":{"on":["TABLE",["a"]]},"settings":{}}`,
 	"nothing_like": `s{"statement":"CREATE TABLE a (); CREATE TABLE b ()","n":1,"tag":"CREATE INDEX","settings":{}}`,
 	"clear":        `w["app.post",["id","text"]]`,
 	"rows":         `v[["1",null],["2","b"]]`,
@@ -29,9 +37,10 @@ var schemaMarks = map[string]string{
 }
 
 const (
-	createA = `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE TABLE a (\"x\" int)","{\"search_path\":\"app, public\"}"]]}`
-	cleared = `{"action":"app.post.clear"},{"action":"app.post.insert","columns":["id","text"],"rows":[["1",null],["2","b"]]}`
-	onePost = `{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`
+	createA   = `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE TABLE a (\"x\" int)","{\"search_path\":\"app, public\"}"]]}`
+	schemaRow = `{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[`
+	cleared   = `{"action":"app.post.clear"},{"action":"app.post.insert","columns":["id","text"],"rows":[["1",null],["2","b"]]}`
+	onePost   = `{"action":"app.post.insert","columns":["id"],"rows":[["x"]]}`
 )
 
 func TestSchemaChanges(t *testing.T) {
@@ -42,7 +51,15 @@ func TestSchemaChanges(t *testing.T) {
 			"of the same string, and of functions", "first inside body same",
 			`{"action":"pgbridge.schema","columns":["statement","settings"],"rows":[["CREATE TABLE a ()","{}"],["DROP TABLE c","{}"],["CREATE TABLE d ()","{}"],["CREATE TABLE b ()","{}"]]}`,
 		},
-		{"rights stay at home", "row grant row", `{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`},
+		{
+			"with who runs it", "granted granted_more", schemaRow + `["GRANT SELECT ON a, b TO \"Ann\"","{\"TimeZone\":\"UTC\",\"role\":\"Ann\"}"],` +
+				`["GRANT ALL ON TABLE app.c, app.d TO sue","{\"object\":[\"table\",[\"app\",\"c\"],[]]}"]]}`,
+		},
+		{
+			"owners of their own", "owner only_owner no_owner her_owner", schemaRow + `["ALTER TABLE a ADD z int","{\"object\":[\"table\",[\"a\"],[]]}"],` +
+				`["ALTER TABLE a ADD z int","{\"role\":\"joe\"}"],["ALTER TABLE a ADD z int","{\"role\":\"Ann\"}"]]}`,
+		},
+		{"labels stay at home", "row label row", `{"action":"app.post.insert","columns":["id"],"rows":[["x"],["x"]]}`},
 		{"a rewrite", "one clear rows row", createA + "," + cleared + "," + onePost},
 		{
 			"never in a call", "begin row one row end row",
@@ -56,7 +73,7 @@ func TestSchemaChanges(t *testing.T) {
 			if want := test.want + "]}\n"; actions != want {
 				t.Errorf("got\n%swant\n%s", actions, want)
 			}
-			if len(out.changes) != strings.Count(test.want, `TABLE `)+strings.Count(test.want, "INDEX ") || out.restart != (len(out.changes) > 0) {
+			if len(out.changes) != strings.Count(test.want, `["CREATE `)+strings.Count(test.want, `["DROP `)+strings.Count(test.want, `["ALTER `)+strings.Count(test.want, `["GRANT `) || out.restart != (len(out.changes) > 0) {
 				t.Errorf("got %d changes, sequences are published again: %v, for\n%s", len(out.changes), out.restart, out.body)
 			}
 			if r := action.NewReader(out.body); !r.Tx() || r.Tx() || r.Err() != nil {
@@ -82,7 +99,7 @@ func TestSchemaChangesAfterARestart(t *testing.T) {
 }
 
 func TestSchemaMarksThatAreWrong(t *testing.T) {
-	for word, want := range map[string]error{"nothing_like": ddl.ErrStatement, "same": ddl.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil} {
+	for word, want := range map[string]error{"nothing_like": ddl.ErrStatement, "same": ddl.ErrStatement, "elsewhere": nil, "rows": nil, "clear narrow": nil, "no_settings": nil, "no_grant": ddl.ErrStatement} {
 		b := &builder{split: 1 << 20, marks: marks{secret: "s"}}
 		b.begin(action.Tx{LSN: 16, XID: 7, At: 100}, false, postgres.Part{})
 		var err error

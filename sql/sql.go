@@ -25,6 +25,7 @@ var Functions embed.FS
 // Order names the files of Functions in the order in which they are applied: views
 // after the functions that they call, rights after all.
 var Order = []string{
-	"names", "values", "marks", "faults", "definitions", "calls",
-	"publication", "identities", "rows", "statements", "watch", "views", "rights",
+	"names", "values", "marks", "notes", "locks", "faults", "definitions", "calls",
+	"publication", "identities", "rows", "objects", "frames", "statements", "authors", "privileges",
+	"watch", "views", "rights",
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/checkpoint"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 func newRestore() *cobra.Command {
@@ -168,7 +169,7 @@ func (r *restoring) run(ctx context.Context) (err error) {
 		defer conn.Close(context.WithoutCancel(ctx))
 		r.conn = conn
 		if !r.dryRun {
-			if err := checkpoint.LockRestore(ctx, conn); err != nil {
+			if err := r.lock(ctx); err != nil {
 				return err
 			}
 		}
@@ -179,6 +180,11 @@ func (r *restoring) run(ctx context.Context) (err error) {
 	if r.dryRun {
 		return r.printPlan()
 	}
+	if !r.locked {
+		if err := r.prepare(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.restore(ctx); err != nil {
 		return err
 	}
@@ -187,4 +193,35 @@ func (r *restoring) run(ctx context.Context) (err error) {
 	}
 	r.conn.Close(ctx)
 	return untilStopped(ctx, r.app.run(ctx))
+}
+
+// lock keeps other restores out of the database, if schema pgbridge is there.
+func (r *restoring) lock(ctx context.Context) error {
+	installed, err := postgres.Installed(ctx, r.conn)
+	if err != nil || !installed {
+		return err
+	}
+	r.locked = true
+	return checkpoint.LockRestore(ctx, r.conn)
+}
+
+// prepare makes schema pgbridge in an empty database, and locks it. Nothing is left of a
+// restore that is refused before.
+func (r *restoring) prepare(ctx context.Context) error {
+	if err := postgres.RequireEmpty(ctx, r.conn); err != nil {
+		return personError{err}
+	}
+	if err := postgres.Install(ctx, r.conn); err != nil {
+		return err
+	}
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	if _, err := postgres.LoadDatabase(ctx, r.conn); !errors.Is(err, postgres.ErrNoDatabase) {
+		if err == nil {
+			err = errors.New("another pgbridge restore has just begun in this database: run it again to go on with that")
+		}
+		return err
+	}
+	return nil
 }

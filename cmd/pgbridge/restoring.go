@@ -29,6 +29,7 @@ type restoring struct {
 	follows bool
 	began   time.Time
 	conn    *pgx.Conn // nil in a dry run without a database
+	locked  bool      // by this restore
 
 	// What choose found out:
 	*told

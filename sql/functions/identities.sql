@@ -8,7 +8,11 @@ DECLARE
     statement text := format('ALTER TABLE %s REPLICA IDENTITY %s', pgbridge.table_sql(relation), identity);
 BEGIN
     PERFORM pgbridge.quietly(statement);
-    PERFORM pgbridge.mark_generated(statement, 'ALTER TABLE');
+    IF (SELECT relreplident FROM pg_class WHERE oid = relation) <> left(lower(identity), 1)::"char" THEN
+        RAISE EXCEPTION 'the schema of table % was renamed meanwhile', pgbridge.table_sql(relation)
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM pgbridge.mark_generated(statement, 'ALTER TABLE', pgbridge.relation_role(relation));
     DELETE FROM pgbridge.keyless WHERE relid = relation;
     IF identity = 'FULL' THEN
         INSERT INTO pgbridge.keyless VALUES (relation);

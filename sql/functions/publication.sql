@@ -11,9 +11,9 @@ DECLARE
     schemas text;
 BEGIN
     SELECT p.oid, p.xmin INTO pub FROM pg_publication p JOIN pgbridge.database d ON p.pubname = d.publication;
-    IF to_regclass('pg_publication_namespace') IS NOT NULL THEN -- since 15
+    IF to_regclass('pg_catalog.pg_publication_namespace') IS NOT NULL THEN -- since 15
         SELECT string_agg(concat_ws('.', oid, xmin), ' ' ORDER BY oid) INTO schemas
-            FROM pg_publication_namespace WHERE pnpubid = pub.oid;
+            FROM pg_catalog.pg_publication_namespace WHERE pnpubid = pub.oid;
     END IF;
     RETURN md5(concat_ws('/', pub.oid, pub.xmin, schemas));
 END $$;
@@ -51,7 +51,7 @@ AS $$
     FROM pgbridge.database d
 $$;
 
--- Forgets tables that were dropped. A table that somebody took out of the publication
+-- Forgets tables and functions that were dropped. A table that somebody took out of the publication
 -- before keeps its row in pgbridge.published, so that the guard sees the change.
 CREATE OR REPLACE FUNCTION pgbridge.forget_dropped() RETURNS void
 LANGUAGE sql
@@ -60,7 +60,9 @@ AS $$
     DELETE FROM pgbridge.published p USING pg_event_trigger_dropped_objects() o
         WHERE o.classid = 'pg_publication_rel'::regclass AND split_part(p.membership, '.', 1)::oid = o.objid;
     DELETE FROM pgbridge.keyless k USING pg_event_trigger_dropped_objects() o
-        WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = k.relid
+        WHERE o.classid = 'pg_class'::regclass AND o.objsubid = 0 AND o.objid = k.relid;
+    DELETE FROM pgbridge.body b USING pg_event_trigger_dropped_objects() o
+        WHERE o.classid = 'pg_proc'::regclass AND o.objid = b.function
 $$;
 
 -- Adds tables to the publication or drops them from it. From 15 on that locks the
@@ -77,6 +79,11 @@ BEGIN
     DELETE FROM pgbridge.published WHERE relid = ANY (tables);
     INSERT INTO pgbridge.published
         SELECT relid, membership FROM pgbridge.memberships() WHERE relid = ANY (tables);
+    IF (SELECT count(*) FROM pgbridge.published WHERE relid = ANY (tables))
+            <> (CASE change WHEN 'ADD' THEN cardinality(tables) ELSE 0 END) THEN
+        RAISE EXCEPTION 'the schema of a new table was renamed meanwhile'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
 END $$;
 
 -- Takes tables that have become partitions out of the publication, because their root

@@ -25,7 +25,9 @@ AS $$
 $$;
 
 -- Marks all rows of a table: a mark w, then marks v of about a megabyte each. The text of
--- the values is that of the stream, as in pgbridge.printed.
+-- the values is that of the stream, as in pgbridge.printed. The statement holds a lock on the
+-- tables, but not on their names: another session can rename the schema and make a view of
+-- the same name. So a view or foreign table is not read, and another table is an error.
 CREATE OR REPLACE FUNCTION pgbridge.mark_rows(relation oid) RETURNS void
 LANGUAGE plpgsql
 SET datestyle = 'ISO,YMD'
@@ -42,6 +44,7 @@ AS $$
 DECLARE
     columns pg_catalog.text[];
     leaf    pg_catalog.oid;
+    source  pg_catalog.oid;
     line    pg_catalog.text;
     batch   pg_catalog.text[] := '{}';
     size    pg_catalog.int8 := 0;
@@ -57,13 +60,17 @@ BEGIN
             AND (c.oid = relation OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(relation) AS t))
         ORDER BY c.oid
     LOOP
-        FOR line IN EXECUTE pg_catalog.format(
-            'SELECT pg_catalog.json_build_array(%s)::pg_catalog.text FROM ONLY %s AS t', (
+        FOR source, line IN EXECUTE pg_catalog.format(
+            'SELECT t.tableoid, pg_catalog.json_build_array(%s)::pg_catalog.text FROM ONLY %s AS t', (
                 SELECT pg_catalog.string_agg(pg_catalog.format(
                     'CASE WHEN t.%1$I IS DISTINCT FROM NULL THEN pg_catalog.format(''%%s'', t.%1$I) END', c),
                     ', ' ORDER BY i)
                 FROM pg_catalog.unnest(columns) WITH ORDINALITY AS u(c, i)), pgbridge.table_sql(leaf))
         LOOP
+            IF source <> leaf THEN
+                RAISE EXCEPTION 'the schema of table % was renamed meanwhile', pgbridge.table_sql(leaf)
+                    USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
             batch := batch || line;
             size := size + pg_catalog.length(line);
             IF size > 1000000 THEN
@@ -114,8 +121,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM set_config('pgbridge.rewritten', concat_ws(' ', nullif(current_setting('pgbridge.rewritten', true), ''),
-        pg_event_trigger_table_rewrite_oid() || ':' || pg_event_trigger_table_rewrite_reason()), true);
+    PERFORM pgbridge.note('rewritten', o, coalesce(pgbridge.noted('rewritten', o), 0)
+            | pg_event_trigger_table_rewrite_reason())
+        FROM (SELECT pg_event_trigger_table_rewrite_oid()::text) AS t(o);
 END $$;
 
 -- The published tables whose rows a peer cannot make by running the statement. In doubt a
@@ -127,8 +135,8 @@ LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH RECURSIVE rewritten AS (
-        SELECT split_part(r, ':', 1)::oid AS oid, split_part(r, ':', 2)::int AS reason
-        FROM unnest(string_to_array(nullif(current_setting('pgbridge.rewritten', true), ''), ' ')) AS r
+        SELECT n.object::oid AS oid, n.number AS reason FROM pgbridge.transaction_note n
+        WHERE n.xid = pg_current_xact_id() AND n.kind = 'rewritten'
     ), altered AS (
         SELECT r AS oid FROM unnest(relations) AS r WHERE tag = 'ALTER TABLE'
         UNION
@@ -136,11 +144,12 @@ AS $$
     ), suspect AS (
         SELECT oid FROM rewritten WHERE reason & 1 <> 0 -- SET LOGGED
             OR reason & 2 <> 0 AND pgbridge.has_unsteady_column(oid)
-            -- Without USING, and with a plain cast to one of these types, the new value depends on the
+            -- Without USING, and with nothing but a cast to one of these types, the new value depends on the
             -- old one and on the settings only.
             OR reason & 4 <> 0 AND regexp_replace(statement, '\musing\s+("[^"]+"|[a-z_]\w*)\s*::\s*'
                 '(smallint|integer|bigint|int|int2|int4|int8|numeric|decimal|real|double precision|text|varchar'
-                '|character varying|char|character|boolean|bool|uuid|json|jsonb|bytea)\M', '', 'gi') ~* '\musing\M'
+                '|character varying|char|character|boolean|bool|uuid|json|jsonb|bytea)\M(?=\s*(?:,|;|$))', '', 'gi')
+                ~* '\musing\M'
         UNION
         SELECT a.oid FROM altered a
         WHERE EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.oid AND t.atthasmissing)
@@ -164,8 +173,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgbridge.mark_generated(format(
         'ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I, ADD CONSTRAINT %2$I %3$s',
-        pgbridge.table_sql(c.oid), k.conname, pg_get_constraintdef(k.oid)), 'ALTER TABLE')
+        pgbridge.table_sql(c.oid), k.conname, pg_get_constraintdef(k.oid)), 'ALTER TABLE', pgbridge.relation_role(c.oid))
     FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c'
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND pgbridge.is_recent(c.xmin)
     ORDER BY c.oid, k.conname
 $$;
+
+-- mark_rows reads tables only. Servers know the setting since the minor releases of August
+-- 2024.
+DO $$
+BEGIN
+    IF pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL THEN
+        ALTER FUNCTION pgbridge.mark_rows(pg_catalog.oid) SET restrict_nonsystem_relation_kind = 'view, foreign-table';
+    END IF;
+END $$;

@@ -28,6 +28,7 @@ DECLARE
     place     text;
     number    bigint;
     concerned boolean;
+    author    json;
     relations oid[];
     gone      oid[];
 BEGIN
@@ -41,11 +42,14 @@ BEGIN
     END IF;
     IF pgbridge.is_local(tg_tag) THEN
         RETURN;
-    ELSIF pgbridge.is_quiet() THEN
-        IF tg_event <> 'ddl_command_end' OR tg_tag NOT IN ('CREATE EXTENSION', 'ALTER EXTENSION') THEN
-            RETURN;
+    ELSIF pgbridge.is_quiet(tg_event, tg_tag) THEN
+        RETURN;
+    END IF;
+    IF tg_tag = 'ALTER DEFAULT PRIVILEGES' THEN
+        IF tg_event = 'ddl_command_end' THEN -- sql_drop comes before, if it leaves none
+            PERFORM pgbridge.mark_defaults(stack), pgbridge.end_rights();
         END IF;
-        PERFORM set_config('pgbridge.quiet', '', true);
+        RETURN;
     END IF;
     IF inside THEN
         SELECT * INTO statement, place, number FROM pgbridge.inner_statement(stack, tg_tag);
@@ -55,11 +59,21 @@ BEGIN
     END IF;
     IF tg_event = 'ddl_command_end' THEN
         PERFORM pgbridge.count_statement(number, place, stack);
+        IF tg_tag ~ ' (FUNCTION|PROCEDURE|ROUTINE)$' THEN
+            PERFORM pgbridge.note_bodies(inside);
+        END IF;
     END IF;
-    IF (tg_event = 'sql_drop') <> (tg_tag LIKE 'DROP %') THEN
+    IF tg_event = 'ddl_command_end' AND tg_tag IN ('GRANT', 'REVOKE', 'DROP OWNED') THEN
+        PERFORM pgbridge.mark_rights(statement, place, number, tg_tag, stack);
+        IF tg_tag = 'DROP OWNED' THEN
+            PERFORM pgbridge.mark_defaults(stack), pgbridge.mark_policies();
+        END IF;
+        PERFORM pgbridge.end_rights();
+        RETURN;
+    ELSIF (tg_event = 'sql_drop') <> (tg_tag LIKE 'DROP %') THEN
         RETURN;
     ELSIF tg_event = 'sql_drop' THEN
-        concerned := pgbridge.drop_concerns_peers();
+        concerned := EXISTS (SELECT FROM pgbridge.dropped_at_peers());
     ELSE
         concerned := pgbridge.concerns_peers();
     END IF;
@@ -67,17 +81,25 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgbridge.refuse_in_call(stack);
-    IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED' OR EXISTS (
-            SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)) THEN
-        PERFORM pgbridge.mark_dropped();
+    IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED'
+        OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)
+        OR pgbridge.peer_caller() IS NULL AND (SELECT count(*) > 1 FROM pgbridge.dropped_at_peers()))
+    THEN
+        PERFORM pgbridge.mark_dropped(statement);
     ELSIF tg_tag IN ('CREATE TABLE AS', 'SELECT INTO') THEN
-        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE')
+        PERFORM pgbridge.mark_generated(pgbridge.create_table_sql(objid), 'CREATE TABLE',
+                pgbridge.relation_role(objid))
             FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table';
     ELSE
+        author := pgbridge.author_of(tg_event, tg_tag, statement);
         PERFORM pgbridge.mark_statement(statement, place, number, tg_tag,
             current_setting('pgbridge.caller_path')::json,
             CASE tg_tag WHEN 'CREATE SCHEMA' THEN (
-                SELECT object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'schema' LIMIT 1) END);
+                SELECT object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'schema' LIMIT 1) END,
+            author);
+        IF tg_event = 'ddl_command_end' THEN
+            PERFORM pgbridge.mark_owners(tg_tag, author);
+        END IF;
         IF tg_tag = 'ALTER TABLE' AND statement ~* '\mdetach\M.*\m(concurrently|finalize)\M' THEN
             PERFORM pgbridge.mark_detached();
         END IF;
@@ -89,7 +111,7 @@ BEGIN
     PERFORM pgbridge.settle_identities();
     IF tg_event = 'ddl_command_end' THEN
         PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
-        PERFORM set_config('pgbridge.rewritten', '', true);
+        DELETE FROM pgbridge.transaction_note WHERE xid = pg_current_xact_id() AND kind = 'rewritten';
     END IF;
 END $$;
 
@@ -107,8 +129,25 @@ BEGIN
     ELSIF EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgbridge_ddl') THEN
         RETURN true;
     END IF;
+    INSERT INTO pgbridge.session_object
+        WITH RECURSIVE object AS (
+            SELECT d.classid, d.objid FROM pg_depend d
+                LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+                LEFT JOIN pg_class r ON d.refclassid = 'pg_class'::regclass AND r.oid = d.refobjid
+                LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+                JOIN pg_namespace n ON n.oid IN (t.typnamespace, r.relnamespace, p.pronamespace)
+            WHERE d.deptype = 'n' AND d.objsubid = 0 AND d.classid <> 'pg_class'::regclass
+                AND pgbridge.is_temporary(n.nspname)
+            UNION
+            SELECT d.classid, d.objid FROM object o
+                JOIN pg_depend d ON d.refclassid = o.classid AND d.refobjid = o.objid
+            WHERE d.deptype = 'n' AND d.objsubid = 0 AND d.classid <> 'pg_class'::regclass)
+        SELECT classid, objid FROM object ON CONFLICT DO NOTHING;
     CREATE EVENT TRIGGER pgbridge_extension ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION')
         EXECUTE FUNCTION pgbridge.begin_extension();
+    CREATE EVENT TRIGGER pgbridge_rights ON ddl_command_start
+        WHEN TAG IN ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES', 'DROP OWNED')
+        EXECUTE FUNCTION pgbridge.begin_rights();
     CREATE EVENT TRIGGER pgbridge_caller ON ddl_command_end EXECUTE FUNCTION pgbridge.note_caller();
     CREATE EVENT TRIGGER pgbridge_caller_drop ON sql_drop EXECUTE FUNCTION pgbridge.note_caller();
     CREATE EVENT TRIGGER pgbridge_rewrite ON table_rewrite EXECUTE FUNCTION pgbridge.table_rewritten();

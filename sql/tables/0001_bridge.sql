@@ -18,6 +18,22 @@ CREATE TABLE pgbridge.function_file (
     digest text NOT NULL -- SHA-256 of its text
 );
 
+-- The locks of the sessions of pgbridge (pgbridge.take_lock). A session that has ended has
+-- none: its rows mean nothing.
+CREATE UNLOGGED TABLE pgbridge.session_lock (
+    name          text COLLATE "C",
+    shared        boolean NOT NULL,
+    pid           integer,
+    backend_start timestamptz, -- NULL: the owner of this schema may not see it
+    PRIMARY KEY (name, pid)
+);
+
+-- The replication origins under which records are applied here. Rows that come under one of
+-- them are not of this database: its own stream leaves them out.
+CREATE TABLE pgbridge.origin (
+    name text PRIMARY KEY
+);
+
 -- What this database is a copy of. One row.
 CREATE TABLE pgbridge.database (
     only_one    boolean PRIMARY KEY DEFAULT true CHECK (only_one),
