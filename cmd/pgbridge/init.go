@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -235,6 +236,9 @@ func (a *app) join(ctx context.Context, id string, o roleOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := a.refuseSource(ctx, conn, genesis); err != nil {
+		return err
+	}
 	role, err := a.makeRole(ctx, conn, o, postgres.RoleFollower)
 	if err != nil {
 		return err
@@ -246,4 +250,20 @@ func (a *app) join(ctx context.Context, id string, o roleOptions) error {
 		return err
 	}
 	return a.printDBID(db)
+}
+
+// refuseSource refuses to make a database that the server cannot take in.
+func (a *app) refuseSource(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
+	if installed, err := postgres.Installed(ctx, conn); err != nil || installed {
+		return err // it is made
+	}
+	source, err := sourceOf(genesis)
+	if err != nil {
+		return err
+	}
+	findings, err := postgres.CheckSource(ctx, conn, source)
+	if err != nil {
+		return err
+	}
+	return a.refuse(findings)
 }
