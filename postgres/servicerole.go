@@ -114,6 +114,12 @@ func RoleExists(ctx context.Context, q Querier, role string) (exists bool, err e
 	return exists, wrapUnlessNil("look for role "+role, err)
 }
 
+// MayMakeRoles tells whether the role of the session may.
+func MayMakeRoles(ctx context.Context, q Querier) (may bool, err error) {
+	err = q.QueryRow(ctx, "SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user").Scan(&may)
+	return may, wrapUnlessNil("look at the role of the session", err)
+}
+
 // IsSuperuser tells whether the role is a superuser. One that is not there is none.
 func IsSuperuser(ctx context.Context, q Querier, role string) (super bool, err error) {
 	err = q.QueryRow(ctx, "SELECT coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = $1), false)", role).Scan(&super)

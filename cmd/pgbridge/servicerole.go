@@ -87,6 +87,20 @@ func (a *app) makeRole(ctx context.Context, conn *pgx.Conn, o roleOptions, use p
 	return role, a.refuseGrants(role, made.Refused)
 }
 
+// makeServiceRole makes the role as which the restored database is to follow, before
+// anything is loaded. A part of a database never follows. Whoever may make no roles, and
+// asks for none, restores without one: "".
+func (r *restoring) makeServiceRole(ctx context.Context) (string, error) {
+	if r.tables != nil {
+		return "", nil
+	}
+	may, err := postgres.MayMakeRoles(ctx, r.conn)
+	if err != nil || !may && r.role.name == "" && !r.follows {
+		return "", err
+	}
+	return r.makeRole(ctx, r.conn, r.role, postgres.RoleFollower)
+}
+
 func grantsFor(ctx context.Context, conn *pgx.Conn, role string, use postgres.Role) ([]postgres.Grant, error) {
 	server, err := postgres.LoadServer(ctx, conn)
 	if err != nil {
