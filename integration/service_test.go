@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -19,10 +21,15 @@ func newServiceRole(t testing.TB) string {
 	t.Helper()
 	admin := pgtest.New(t)
 	name := `Service "` + strings.ToLower(rand.Text()[:8]) + `"`
-	quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
-	t.Cleanup(func() { admin.Exec(t, "DROP OWNED BY "+quoted+"; DROP ROLE "+quoted) })
+	t.Cleanup(func() {
+		if admin.Value(t, "SELECT count(*) FROM pg_roles WHERE rolname = $1", name) == "1" {
+			admin.Exec(t, "DROP OWNED BY "+quoteRole(name)+"; DROP ROLE "+quoteRole(name))
+		}
+	})
 	return name
 }
+
+func quoteRole(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // passwordFile holds a password.
 func passwordFile(t testing.TB, password string) string {
@@ -100,4 +107,92 @@ func TestServiceRolePublishes(t *testing.T) {
 	}
 	newSite(t, copied, url).pgbridge(t, "restore", "--db-id", id)
 	pgtest.RequireEqual(t, pgtest.Dump(t, copied), pgtest.Dump(t, source))
+}
+
+// A follower's rows are written by the service role. Of tables without indexes, so that
+// nothing has to be made that only an owner may make.
+func TestServiceRoleFollows(t *testing.T) {
+	t.Parallel()
+	role := newServiceRole(t)
+	source, follower := pgtest.New(t), pgtest.New(t)
+	source.Exec(t, `CREATE SCHEMA app; CREATE TABLE app.note (id int, text text); ALTER TABLE app.note REPLICA IDENTITY FULL;
+		INSERT INTO app.note SELECT n, 'old' FROM generate_series(1, 100) n`)
+	url, _ := startNode(t, t.TempDir())
+	writer := newSite(t, source, url).withKey(t)
+	id := strings.TrimSpace(writer.pgbridge(t, "init", "--name", "app"))
+	writer.start(t, "run")
+	admin := newSite(t, follower, url)
+	eventually(t, "joined", func() error {
+		_, stderr, code := admin.try(t, "init", "--join", id, "--role", role)
+		if code != 0 {
+			return errors.New(stderr)
+		}
+		return nil
+	})
+	const rights = `SELECT rolsuper, rolreplication, rolbypassrls, ARRAY(SELECT roleid::regrole::text FROM pg_auth_members WHERE member = a.oid ORDER BY 1)
+		FROM pg_authid a WHERE rolname = $1`
+	if got, want := follower.Query(t, rights, role)[0], []string{"f", "f", "t", "{pg_read_all_data,pg_write_all_data}"}; !slices.Equal(got, want) {
+		t.Errorf("the role has %v, want %v", got, want)
+	}
+	service := admin.as(role)
+	if follower.Cluster.Major() < 15 { // no role but a superuser may set session_replication_role
+		if _, stderr, code := service.try(t, "run"); code != 3 || !strings.Contains(stderr, "session_replication_role") {
+			t.Errorf("run: exit code %d, want 3: %s", code, stderr)
+		}
+		return
+	}
+	p := service.start(t, "run")
+	source.Exec(t, "INSERT INTO app.note VALUES (101, 'new'); UPDATE app.note SET text = 'changed' WHERE id = 1; DELETE FROM app.note WHERE id = 2")
+	sameData(t, source, follower)
+	service.pgbridge(t, "status")
+	service.pgbridge(t, "verify", "--database")
+	if code := p.stop(t); code != 0 {
+		t.Errorf("run as the service role: exit code %d\n%s", code, p)
+	}
+}
+
+// What runs as a superuser is told how to run as something less.
+func TestSuperuserIsRefused(t *testing.T) {
+	t.Parallel()
+	role := newServiceRole(t)
+	source := pgtest.New(t)
+	source.Exec(t, "CREATE TABLE public.note (id int PRIMARY KEY)")
+	admin := newSite(t, source, "dir://"+t.TempDir()).withKey(t)
+	super := admin.as("postgres")
+	refused := func(want string, args ...string) {
+		t.Helper()
+		if _, stderr, code := super.try(t, args...); code != 3 || !strings.Contains(stderr, want) {
+			t.Errorf("pgbridge %s: exit code %d, want 3 and %q: %s", strings.Join(args, " "), code, want, stderr)
+		}
+	}
+	refused("run pgbridge init --role pgbridge with this --database-url, then this command with postgres://pgbridge@", "run")
+	if _, stderr, code := super.try(t, "init", "--name", "app", "--role", "postgres"); code != 2 || !strings.Contains(stderr, "must not run") {
+		t.Errorf("init --role postgres: exit code %d: %s", code, stderr)
+	}
+	out := super.pgbridge(t, "init", "--print-grants", "--role", role)
+	for _, statement := range []string{"CREATE ROLE", "REPLICATION;", "BYPASSRLS;", "GRANT pg_read_all_data TO"} {
+		if !strings.Contains(out, statement) {
+			t.Errorf("--print-grants has no %s:\n%s", statement, out)
+		}
+	}
+	if source.Value(t, "SELECT count(*) FROM pg_roles WHERE rolname = $1", role) != "0" {
+		t.Fatal("--print-grants made the role")
+	}
+	source.Exec(t, out)
+	if out := super.pgbridge(t, "init", "--print-grants", "--role", role); out != "-- nothing is missing\n" {
+		t.Errorf("after the statements were run: %s", out)
+	}
+	super.pgbridge(t, "init", "--name", "app", "--role", role)
+	refused("give --database-url with the service role, postgres://"+role+"@", "run")
+	refused("postgres://"+role+"@", "checkpoint", "create")
+	super.pgbridge(t, "action", "list")
+	super.pgbridge(t, "init") // again, with the role that is set up
+	service := admin.as(role)
+	source.Exec(t, "REVOKE UPDATE ON pgbridge.chain FROM PUBLIC, "+quoteRole(role)+"; ALTER ROLE "+quoteRole(role)+" NOBYPASSRLS")
+	stdout, _, code := service.try(t, "check")
+	if code != 3 || !strings.Contains(stdout, "GRANT SELECT, UPDATE ON TABLE pgbridge.chain TO "+quoteRole(role)) || !strings.Contains(stdout, "ALTER ROLE "+quoteRole(role)+" BYPASSRLS") {
+		t.Errorf("check: exit code %d: %s", code, stdout)
+	}
+	super.pgbridge(t, "init")
+	service.pgbridge(t, "check")
 }

@@ -48,6 +48,7 @@ CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges t
         ('SELECT', 'TABLE pgbridge.action_problems'),
         ('SELECT', 'TABLE pgbridge.shape'),
         ('EXECUTE', 'FUNCTION pgbridge.service_role()'),
+        ('EXECUTE', 'FUNCTION pgbridge.service_rights()'),
         -- what the views call
         ('EXECUTE', 'FUNCTION pgbridge.name_of(text, text)'),
         ('EXECUTE', 'FUNCTION pgbridge.base_type(oid)'),
