@@ -165,7 +165,7 @@ func TestSuperuserIsRefused(t *testing.T) {
 			t.Errorf("pgbridge %s: exit code %d, want 3 and %q: %s", strings.Join(args, " "), code, want, stderr)
 		}
 	}
-	refused("run pgbridge init --role pgbridge with this --database-url, then this command with postgres://pgbridge@", "run")
+	refused("not set up", "run")
 	if _, stderr, code := super.try(t, "init", "--name", "app", "--role", "postgres"); code != 2 || !strings.Contains(stderr, "must not run") {
 		t.Errorf("init --role postgres: exit code %d: %s", code, stderr)
 	}
@@ -183,6 +183,9 @@ func TestSuperuserIsRefused(t *testing.T) {
 		t.Errorf("after the statements were run: %s", out)
 	}
 	super.pgbridge(t, "init", "--name", "app", "--role", role)
+	source.Exec(t, "UPDATE pgbridge.installed SET service = NULL")
+	refused("run pgbridge init --role pgbridge with this --database-url, then this command with postgres://pgbridge@", "run")
+	super.pgbridge(t, "init", "--role", role)
 	refused("give --database-url with the service role, postgres://"+role+"@", "run")
 	refused("postgres://"+role+"@", "checkpoint", "create")
 	super.pgbridge(t, "action", "list")

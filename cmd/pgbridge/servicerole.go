@@ -46,14 +46,13 @@ func (o *roleOptions) choose(ctx context.Context, q postgres.Querier) (string, e
 		return o.name, nil
 	}
 	installed, err := postgres.Installed(ctx, q)
-	if err != nil && !errors.Is(err, postgres.ErrOlder) {
-		return "", err
-	}
-	if installed {
+	if installed || errors.Is(err, postgres.ErrOlder) {
 		role, err := postgres.ServiceRole(ctx, q)
 		if err != nil || role != "" {
 			return role, err
 		}
+	} else if err != nil {
+		return "", err
 	}
 	return postgres.DefaultServiceRole, nil
 }
@@ -232,14 +231,12 @@ func (a *app) refuseSuperuser(ctx context.Context, q postgres.Querier) error {
 		return err
 	}
 	installed, err := postgres.Installed(ctx, q)
-	if err != nil && !errors.Is(err, postgres.ErrOlder) {
-		return err
+	if !installed && !errors.Is(err, postgres.ErrOlder) {
+		return err // or nothing is set up
 	}
-	role := ""
-	if installed {
-		if role, err = postgres.ServiceRole(ctx, q); err != nil {
-			return err
-		}
+	role, err := postgres.ServiceRole(ctx, q)
+	if err != nil {
+		return err
 	}
 	if role != "" && role != user {
 		return personError{fmt.Errorf("%s is a superuser, as which the service must not run: give --database-url with the service role, postgres://%[2]s@…, or --allow-superuser", user, role)}
