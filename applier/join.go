@@ -108,14 +108,9 @@ func finishCopy(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) e
 		if err := postgres.LoadSchema(ctx, tx, genesis.PostData); err != nil {
 			return fmt.Errorf("create indexes and constraints: %w", err)
 		}
-		d, err := postgres.LoadDatabase(ctx, tx)
-		if err != nil {
-			return err
-		}
 		if err := checkTables(ctx, tx); err != nil {
 			return err
 		}
-		d.Stage = postgres.StageReady
-		return postgres.SaveDatabase(ctx, tx, d)
+		return postgres.SetReady(ctx, tx)
 	})
 }

@@ -101,7 +101,7 @@ func ParseKey(text []byte) (Key, error) {
 
 // LoadKey reads a key file. It refuses one that every user of the machine can read.
 func LoadKey(file string) (Key, error) {
-	text, err := readSecret("key file", file, "make one with pgbridge keygen --out "+file)
+	text, err := ReadSecret("key file", file, "make one with pgbridge keygen --out "+file)
 	if err != nil {
 		return Key{}, err
 	}
@@ -115,9 +115,9 @@ func LoadKey(file string) (Key, error) {
 // maxSecret bounds a file with a key, in bytes. An Arweave wallet has 3 KB.
 const maxSecret = 64 << 10
 
-// readSecret reads a file that other users of the machine must not read. what
+// ReadSecret reads a file that other users of the machine must not read. what
 // is it called, and remedy is what to do if it does not exist.
-func readSecret(what, file, remedy string) ([]byte, error) {
+func ReadSecret(what, file, remedy string) ([]byte, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s %s does not exist: %s", what, file, remedy)

@@ -50,7 +50,7 @@ func (w keyWallet) Sign(message []byte) ([]byte, error) {
 // private key in hexadecimal, or a writer key. It refuses a file that every
 // user of the machine can read, and its errors never quote the file.
 func LoadWallet(file string) (Wallet, error) {
-	text, err := readSecret("wallet file", file, "copy your wallet there, or leave it out to sign with the writer key")
+	text, err := ReadSecret("wallet file", file, "copy your wallet there, or leave it out to sign with the writer key")
 	if err != nil {
 		return nil, err
 	}

@@ -184,12 +184,7 @@ func (l *Loader) ready(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if l.Tables == nil { // a part of a database never follows
-			d, err := postgres.LoadDatabase(ctx, tx)
-			if err != nil {
-				return err
-			}
-			d.Stage = postgres.StageReady
-			if err := postgres.SaveDatabase(ctx, tx, d); err != nil {
+			if err := postgres.SetReady(ctx, tx); err != nil {
 				return err
 			}
 		}

@@ -99,7 +99,9 @@ func setPhase(ctx context.Context, tx pgx.Tx, p phase) error {
 
 // EndRestore forgets how a restore went: it is over.
 func EndRestore(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, "TRUNCATE pgbridge.restore, pgbridge.restore_chunk, pgbridge.restore_step"); err != nil {
+	const query = `WITH chunks AS (DELETE FROM pgbridge.restore_chunk), steps AS (DELETE FROM pgbridge.restore_step)
+		DELETE FROM pgbridge.restore`
+	if _, err := conn.Exec(ctx, query); err != nil {
 		return fmt.Errorf("end the restore: %w", err)
 	}
 	return nil

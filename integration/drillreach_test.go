@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -99,7 +100,7 @@ func TestDrillReach(t *testing.T) {
 	writeFor(t, filepath.Join(bin, "postgres"), fmt.Sprintf("#!/bin/sh\n[ \"$1\" = --version ] || %s %s/server 3 %s\nexec %s \"$@\"\n",
 		program, dir, files, filepath.Join(cluster.BinDir(), "postgres")), 0o755)
 
-	drill := exec.Command(binary, "drill", "--json")
+	drill := exec.Command(bridgetest.Binary(), "drill", "--json")
 	drill.Env = append(os.Environ(), writer.env...)
 	drill.Env = append(drill.Env, "HOME="+home, "PGPASSWORD="+password, "AWS_SECRET_ACCESS_KEY="+password, "PGSSLMODE=require",
 		"PGBRIDGE_DATABASE_URL="+strings.Replace(source.URL(), "postgres@", "postgres:"+password+"@", 1),
@@ -150,7 +151,7 @@ func TestDrillSameUser(t *testing.T) {
 	published(t, source)
 
 	dir := folderForAll(t)
-	text, err := os.ReadFile(binary)
+	text, err := os.ReadFile(bridgetest.Binary())
 	if err != nil {
 		t.Fatal(err)
 	}

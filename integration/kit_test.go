@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/pgbridge/pgbridge/internal/bridgetest"
@@ -23,6 +24,12 @@ type site struct {
 func newSite(t testing.TB, db *pgtest.DB, archives ...string) *site {
 	t.Helper()
 	return &site{db: db, env: bridgetest.NewSite(db, archives...).Env}
+}
+
+// as makes the site connect as a role, with what that role may and no more.
+func (s *site) as(role string) *site {
+	env := slices.Clone(s.env)
+	return &site{db: s.db, env: append(env, "PGBRIDGE_DATABASE_URL="+s.db.URLAs(role), "PGBRIDGE_ALLOW_SUPERUSER=false")}
 }
 
 func (s *site) kit() *bridgetest.Site { return &bridgetest.Site{Env: s.env} }

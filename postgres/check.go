@@ -72,7 +72,7 @@ func Check(ctx context.Context, conn *pgx.Conn, o Options) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	checks := []func(context.Context, pgx.Tx, target) ([]Finding, error){checkServer, checkRole}
+	checks := []func(context.Context, pgx.Tx, target) ([]Finding, error){checkServer, checkRole, checkService}
 	if t.Role == RoleWriter {
 		checks = append(checks, checkPublication, checkSlot, checkTables, checkSchema, checkRelations, checkDump)
 	} else {

@@ -14,6 +14,9 @@ type Source struct {
 	Server     GenesisServer
 	Extensions []string
 	Roles      []string // that policies name
+	// Policed and Forced tell whether row level security is on for a table, and also
+	// for its owner.
+	Policed, Forced bool
 }
 
 // sourceFacts are what CheckSource looks at.
@@ -22,6 +25,8 @@ type sourceFacts struct {
 	name      string   // of the database
 	available []string // extensions
 	roles     []string
+	user      string // of the session
+	bypass    bool   // row level security does not hold for it
 }
 
 // CheckSource looks whether the database at q can take in what was at source, and
@@ -33,6 +38,10 @@ func CheckSource(ctx context.Context, q Querier, source Source) ([]Finding, erro
 		return nil, fmt.Errorf("check: %w", err)
 	}
 	if err := q.QueryRow(ctx, "SELECT current_database()").Scan(&f.name); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	const user = "SELECT rolname::text, rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user"
+	if err := q.QueryRow(ctx, user).Scan(&f.user, &f.bypass); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
 	if f.available, err = names(ctx, q, "SELECT name::text FROM pg_catalog.pg_available_extensions"); err != nil {
@@ -78,6 +87,12 @@ func assessSource(source Source, f sourceFacts) (found []Finding) {
 		if !slices.Contains(f.roles, r) && !slices.Contains(pseudoRoles, strings.ToLower(r)) {
 			found = append(found, Finding{"role-missing", Fatal, "role " + r, "policies of the database name it, and it is not here", "CREATE ROLE " + action.QuoteIdent(r) + " NOLOGIN"})
 		}
+	}
+	if source.Forced && !f.bypass { // else the session owns what it makes
+		found = append(found, Finding{
+			"row-security", Fatal, "role " + f.user, "it cannot write into tables with FORCE ROW LEVEL SECURITY, which the database has",
+			"ALTER ROLE " + action.QuoteIdent(f.user) + " BYPASSRLS",
+		})
 	}
 	if major := majorOf(was.Version); major > is.Major() {
 		found = append(found, Finding{

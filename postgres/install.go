@@ -24,6 +24,9 @@ var ErrNewer = errors.New("the database was set up by a newer pgbridge: update t
 // role of the session may not upgrade it.
 var ErrOlder = errors.New("schema pgbridge is older than this pgbridge")
 
+// ErrRights says that the role of the session has no rights in schema pgbridge.
+var ErrRights = errors.New("connect as the service role, or give this role its rights: pgbridge init --role, as an administrator")
+
 // Install makes the schema pgbridge, or brings the one that is there to what this
 // program knows: tables by numbered migrations, then each file of functions whose
 // text has changed. It is one transaction, so a crash leaves the old version or the
@@ -214,7 +217,12 @@ func loadVersion(ctx context.Context, q Querier) (version, error) {
 		return version{}, wrapUnlessNil("look for schema pgbridge", err)
 	}
 	v := version{functions: map[string]string{}}
-	if err := q.QueryRow(ctx, "SELECT revision, tables FROM pgbridge.installed").Scan(&v.revision, &v.tables); err != nil {
+	err = q.QueryRow(ctx, "SELECT revision, tables FROM pgbridge.installed").Scan(&v.revision, &v.tables)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42501" {
+		return version{}, fmt.Errorf("read pgbridge.installed: %w: %w", err, ErrRights)
+	}
+	if err != nil {
 		return version{}, fmt.Errorf("read pgbridge.installed: %w", err)
 	}
 	rows, err := q.Query(ctx, "SELECT name, digest FROM pgbridge.function_file")

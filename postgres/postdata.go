@@ -126,6 +126,8 @@ type Relation struct {
 
 var (
 	createExtension = regexp.MustCompile(`(?i)^CREATE EXTENSION (?:IF NOT EXISTS )?([\pL_][\pL\pN_$]*|"(?:[^"]|"")+")`)
+	enableRowSecurity = regexp.MustCompile(`(?s)^ALTER TABLE .* ENABLE ROW LEVEL SECURITY$`)
+	forceRowSecurity  = regexp.MustCompile(`(?s)^ALTER TABLE .* FORCE ROW LEVEL SECURITY$`)
 	policyRoles     = regexp.MustCompile(`(?s)^CREATE POLICY .*? TO (.+?)(?: USING \(| WITH CHECK \(|$)`)
 )
 
@@ -151,6 +153,22 @@ func Needs(preData, postData string) (extensions, roles []string, err error) {
 	slices.Sort(extensions)
 	slices.Sort(roles)
 	return slices.Compact(extensions), slices.Compact(roles), nil
+}
+
+// RowSecurity tells whether the statements of a schema put row level security on a
+// table, and whether also for the owner of one.
+func RowSecurity(preData, postData string) (policed, forced bool, err error) {
+	for _, text := range []string{preData, postData} {
+		statements, err := ddl.Split(text)
+		if err != nil {
+			return false, false, fmt.Errorf("take the schema apart: %w", err)
+		}
+		for _, s := range statements {
+			policed = policed || enableRowSecurity.MatchString(s)
+			forced = forced || forceRowSecurity.MatchString(s)
+		}
+	}
+	return policed, forced && policed, nil
 }
 
 func unquoteIdent(s string) string {

@@ -72,11 +72,14 @@ func TestAssessSource(t *testing.T) {
 		here   func(*sourceFacts)
 		want   string
 	}{
-		{"the same", Source{same, []string{"plpgsql"}, []string{"postgres", "public"}}, nil, ""},
+		{"the same", Source{Server: same, Extensions: []string{"plpgsql"}, Roles: []string{"postgres", "public"}}, nil, ""},
 		{"another encoding into UTF8", Source{Server: GenesisServer{"15.3", "LATIN1", "C", "C"}}, nil, ""},
 		{"into a smaller encoding", Source{Server: same}, func(f *sourceFacts) { f.server.Encoding = "LATIN1" }, "fatal encoding"},
 		{"collation", Source{Server: GenesisServer{"15.3", "UTF8", "de_DE.utf8", "C"}}, nil, "warning collation"},
-		{"extension and role", Source{same, []string{"postgis"}, []string{"app"}}, nil, "fatal extension-missing fatal role-missing"},
+		{"extension and role", Source{Server: same, Extensions: []string{"postgis"}, Roles: []string{"app"}}, nil, "fatal extension-missing fatal role-missing"},
+		{"row security, forced", Source{Server: same, Policed: true, Forced: true}, nil, "fatal row-security"},
+		{"row security, forced, and bypassed", Source{Server: same, Policed: true, Forced: true}, func(f *sourceFacts) { f.bypass = true }, ""},
+		{"row security, but for owners", Source{Server: same, Policed: true}, nil, ""},
 		{"older server", Source{Server: GenesisServer{"18.1", "UTF8", "C", "C"}}, nil, "warning older-server"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -95,6 +95,12 @@ func SaveDatabase(ctx context.Context, q Querier, d Database) error {
 	return wrapUnlessNil("write pgbridge.database", err)
 }
 
+// SetReady says that everything is in place. The service may do so.
+func SetReady(ctx context.Context, q Querier) error {
+	_, err := q.Exec(ctx, "UPDATE pgbridge.database SET stage = $1", string(StageReady))
+	return wrapUnlessNil("write pgbridge.database", err)
+}
+
 func orDefault(name string) string {
 	if name == "" {
 		return DefaultName

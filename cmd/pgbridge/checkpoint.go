@@ -89,6 +89,9 @@ func (a *app) createCheckpoint(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := a.refuseSuperuser(ctx, conn); err != nil {
+		return err
+	}
 	if _, err := loadReady(ctx, conn); err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type config struct {
 	Archives    []string `mapstructure:"archive"`
 	JSON        bool     `mapstructure:"json"`
 	LogLevel    string   `mapstructure:"log-level"`
+	// The service may connect as a superuser.
+	AllowSuperuser bool `mapstructure:"allow-superuser"`
 
 	// When run makes checkpoints: since the last one. Zero: never.
 	CheckpointEvery   time.Duration `mapstructure:"checkpoint-every"`
@@ -40,6 +42,7 @@ func configFlags(flags *pflag.FlagSet) {
 	flags.String("key", "", "writer key `file`, made by pgbridge keygen (PGBRIDGE_KEY)")
 	flags.String("wallet", "", "`file` with the Arweave (JWK) or Ethereum key that pays for uploads; default: the writer key signs them (PGBRIDGE_WALLET)")
 	flags.StringSlice("archive", nil, "archive `URL`, may be repeated: http(s)://HOST a node, dir:///PATH a folder, bundlr+https://, turbo+https://, gateway+https:// (PGBRIDGE_ARCHIVE, comma separated)")
+	flags.Bool("allow-superuser", false, "let the service work as a superuser: whoever writes what it reads may then do what a superuser may (PGBRIDGE_ALLOW_SUPERUSER)")
 	flags.Bool("json", false, "print results as JSON lines")
 	flags.String("log-level", "info", "debug, info, warn or error (PGBRIDGE_LOG_LEVEL)")
 }

@@ -134,7 +134,7 @@ func (d *demo) publish(ctx context.Context) error {
 	d.report.Seconds.Init = time.Since(began).Seconds()
 	d.id = strings.TrimSpace(id)
 	d.report.DB = d.id
-	if err := d.service(ctx, "first", "run", "--key", keyFile, "--archive", d.archive, "--database-url", d.first.url); err != nil {
+	if err := d.service(ctx, "first", "run", "--key", keyFile, "--archive", d.archive, "--database-url", d.first.service); err != nil {
 		return err
 	}
 	return d.await(ctx, "the archive to have the initial rows", func(ctx context.Context) (bool, error) {
@@ -149,7 +149,7 @@ func (d *demo) follow(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	if err := d.service(ctx, "second", "run", "--archive", d.archive, "--database-url", d.second.url); err != nil {
+	if err := d.service(ctx, "second", "run", "--archive", d.archive, "--database-url", d.second.url, "--allow-superuser"); err != nil {
 		return err
 	}
 	err := d.await(ctx, "the initial rows to arrive", func(ctx context.Context) (bool, error) {

@@ -39,9 +39,10 @@ type stage struct {
 
 // site is a server with the demo's database.
 type site struct {
-	server *server.Server
-	url    string
-	conn   *pgx.Conn // nil once the server is destroyed
+	server  *server.Server
+	url     string    // of the superuser
+	service string    // the same, of the role that init makes
+	conn    *pgx.Conn // nil once the server is destroyed
 }
 
 // open makes the folder and finds where servers come from.
@@ -152,6 +153,9 @@ func (s *stage) newSite(ctx context.Context) (*site, error) {
 	if err == nil {
 		_, err = admin.Exec(ctx, "CREATE DATABASE app")
 		err = errors.Join(err, admin.Close(ctx))
+	}
+	if err == nil {
+		p.service, err = postgres.ServiceURL(p.url, postgres.DefaultServiceRole, "")
 	}
 	if err == nil {
 		p.conn, err = postgres.Connect(ctx, p.url)

@@ -67,7 +67,7 @@ func needsPerson(err error) bool {
 	}
 	for _, target := range []error{
 		applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, ddl.ErrStatement,
-		postgres.ErrNoChain, postgres.ErrNewer, postgres.ErrOlder, checkpoint.ErrMoved, checkpoint.ErrKey,
+		postgres.ErrNoChain, postgres.ErrNewer, postgres.ErrOlder, postgres.ErrRights, checkpoint.ErrMoved, checkpoint.ErrKey,
 		publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost,
 	} {
 		if errors.Is(err, target) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -14,19 +15,25 @@ import (
 )
 
 func newInit() *cobra.Command {
-	var name, join, scope string
-	var tables []string
+	var o initOptions
 	cmd := &cobra.Command{
-		Use:   "init --name NAME | --join DB-ID",
+		Use:   "init [--name NAME | --join DB-ID]",
 		Short: "Set up a database: to publish, or to follow another; print the db-id",
 		Long: `Init --name founds a database: it makes schema pgbridge, a publication and a
 slot, and puts the genesis and all rows that exist into the outbox, from where
-pgbridge run publishes them. Init --join makes an empty database a follower.
+pgbridge run publishes them. Init --join makes an empty database a follower. Init
+alone brings a database that is set up to the version of this program.
+
+All of them are for an administrator: a superuser where there is one, else the owner
+of what is to be published. Init makes the role as which pgbridge run connects, and
+gives it what that needs and nothing else; it logs each statement. --print-grants
+prints those of the cluster and of the database, for somebody else to run, and does
+nothing else.
 
 As a superuser init --name also makes event triggers: with them changes of the
 schema are published too. pgbridge check says when they are not there.
 
-Both may be repeated: what is done is not done again, and what was interrupted
+Each may be repeated: what is done is not done again, and what was interrupted
 is undone and begun anew.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,24 +41,79 @@ is undone and begun anew.`,
 			if err != nil {
 				return err
 			}
-			switch {
-			case (name == "") == (join == ""):
-				return usageError{errors.New("give --name NAME to found a database, or --join DB-ID to follow one")}
-			case join != "":
-				return a.join(cmd.Context(), join)
-			}
-			published, err := chooseScope(scope, tables)
-			if err != nil {
-				return err
-			}
-			return a.found(cmd.Context(), name, tables, published)
+			return o.run(cmd.Context(), a)
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "", "found a database of this `name`")
-	cmd.Flags().StringVar(&join, "join", "", "follow the database with this `id`")
-	cmd.Flags().StringSliceVar(&tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
-	cmd.Flags().StringVar(&scope, "tables", "", "`which` tables: all, also those made later; or listed, those of --table or that are there now (default: all, with --table listed)")
+	flags := cmd.Flags()
+	flags.StringVar(&o.name, "name", "", "found a database of this `name`")
+	flags.StringVar(&o.join, "join", "", "follow the database with this `id`")
+	flags.StringSliceVar(&o.tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
+	flags.StringVar(&o.scope, "tables", "", "`which` tables: all, also those made later; or listed, those of --table or that are there now (default: all, with --table listed)")
+	flags.BoolVar(&o.printGrants, "print-grants", false, "print the SQL that makes the role, with --join that of a follower, and do nothing")
+	o.role.flags(flags)
 	return cmd
+}
+
+// initOptions are the flags of init.
+type initOptions struct {
+	name, join, scope string
+	tables            []string
+	printGrants       bool
+	role              roleOptions
+}
+
+func (o *initOptions) run(ctx context.Context, a *app) error {
+	use := postgres.RoleWriter
+	if o.join != "" {
+		use = postgres.RoleFollower
+	}
+	switch {
+	case o.name != "" && o.join != "":
+		return usageError{errors.New("give --name NAME to found a database, or --join DB-ID to follow one")}
+	case o.printGrants:
+		return a.printGrants(ctx, o.role, use)
+	case o.join != "":
+		return a.join(ctx, o.join, o.role)
+	case o.name == "":
+		return a.upgrade(ctx, o.role)
+	}
+	published, err := chooseScope(o.scope, o.tables)
+	if err != nil {
+		return err
+	}
+	return a.found(ctx, o.name, o.tables, published, o.role)
+}
+
+// upgrade brings a database that is set up to what this program knows.
+func (a *app) upgrade(ctx context.Context, o roleOptions) error {
+	conn, err := a.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := postgres.Upgrade(ctx, conn); err != nil {
+		return err
+	}
+	d, err := loadReady(ctx, conn)
+	if errors.Is(err, postgres.ErrNoDatabase) {
+		return usageError{errors.New("nothing is set up here: give --name NAME to found a database, or --join DB-ID to follow one")}
+	}
+	if err != nil {
+		return err
+	}
+	role, err := a.makeRole(ctx, conn, o, d.Role)
+	if err != nil {
+		return err
+	}
+	if d.Role == postgres.RoleWriter {
+		if _, err := postgres.WatchSchema(ctx, conn); err != nil {
+			return err
+		}
+	}
+	if err := a.admitRole(ctx, conn, o, role); err != nil {
+		return err
+	}
+	return a.printDBID(d.ID)
 }
 
 // chooseScope reads --tables.
@@ -67,7 +129,7 @@ func chooseScope(scope string, only []string) (postgres.Scope, error) {
 	return "", usageError{fmt.Errorf("--tables %s: it is all or listed", scope)}
 }
 
-func (a *app) found(ctx context.Context, name string, only []string, scope postgres.Scope) error {
+func (a *app) found(ctx context.Context, name string, only []string, scope postgres.Scope, o roleOptions) error {
 	conn, err := a.database(ctx)
 	if err != nil {
 		return err
@@ -81,11 +143,18 @@ func (a *app) found(ctx context.Context, name string, only []string, scope postg
 	if err != nil {
 		return err
 	}
+	if err := postgres.Upgrade(ctx, conn); err != nil {
+		return err
+	}
 	tables, err := chooseTables(ctx, conn, only)
 	if err != nil {
 		return err
 	}
 	if err := a.refuseFatal(ctx, conn, postgres.RoleWriter, names(tables)); err != nil {
+		return err
+	}
+	role, err := a.makeRole(ctx, conn, o, postgres.RoleWriter)
+	if err != nil {
 		return err
 	}
 	dump, replication, err := a.source(ctx, conn)
@@ -98,6 +167,9 @@ func (a *app) found(ctx context.Context, name string, only []string, scope postg
 	}
 	db, err := in.Run(ctx)
 	if err != nil {
+		return err
+	}
+	if err := a.admitRole(ctx, conn, o, role); err != nil {
 		return err
 	}
 	return a.printDBID(db)
@@ -140,7 +212,7 @@ func chooseTables(ctx context.Context, conn postgres.Querier, only []string) ([]
 	return chosen, nil
 }
 
-func (a *app) join(ctx context.Context, id string) error {
+func (a *app) join(ctx context.Context, id string, o roleOptions) error {
 	db, err := parseDBID(id)
 	if err != nil {
 		return err
@@ -154,6 +226,9 @@ func (a *app) join(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := postgres.Upgrade(ctx, conn); err != nil {
+		return err
+	}
 	if err := a.refuseFatal(ctx, conn, postgres.RoleFollower, nil); err != nil {
 		return err
 	}
@@ -161,8 +236,34 @@ func (a *app) join(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.refuseSource(ctx, conn, genesis); err != nil {
+		return err
+	}
+	role, err := a.makeRole(ctx, conn, o, postgres.RoleFollower)
+	if err != nil {
+		return err
+	}
 	if err := applier.Join(ctx, conn, record, genesis); err != nil {
 		return err
 	}
+	if err := a.admitRole(ctx, conn, o, role); err != nil {
+		return err
+	}
 	return a.printDBID(db)
+}
+
+// refuseSource refuses to make a database that the server cannot take in.
+func (a *app) refuseSource(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
+	if installed, err := postgres.Installed(ctx, conn); err != nil || installed {
+		return err // it is made
+	}
+	source, err := sourceOf(genesis)
+	if err != nil {
+		return err
+	}
+	findings, err := postgres.CheckSource(ctx, conn, source)
+	if err != nil {
+		return err
+	}
+	return a.refuse(findings)
 }

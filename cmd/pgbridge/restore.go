@@ -92,6 +92,7 @@ type restoreOptions struct {
 	tables                      []string
 	jobs                        int
 	dryRun, follow              bool
+	role                        roleOptions
 }
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
@@ -102,6 +103,7 @@ func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "begin with the checkpoint of this `number`, or with none; default: the newest that can be used")
 	flags.BoolVar(&o.follow, "follow", false, "when it is restored, stay and follow, as pgbridge run does")
+	o.role.flags(flags)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
 }
 
@@ -109,7 +111,7 @@ func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 8) }
 
 // parse makes a restore of the flags.
 func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {
-	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, began: now, from: newest}
+	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, role: o.role, began: now, from: newest}
 	var err error
 	if r.db, err = parseDBID(o.id); err != nil {
 		return nil, err
@@ -185,13 +187,27 @@ func (r *restoring) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	role, err := r.makeServiceRole(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.restore(ctx); err != nil {
 		return err
+	}
+	if role != "" {
+		if err := r.admitRole(ctx, r.conn, r.role, role); err != nil {
+			return err
+		}
 	}
 	if !r.follows {
 		return nil
 	}
 	r.conn.Close(ctx)
+	if role != "" && !r.AllowSuperuser {
+		if r.DatabaseURL, err = r.serviceURL(r.role, role); err != nil {
+			return err
+		}
+	}
 	return untilStopped(ctx, r.app.run(ctx))
 }
 

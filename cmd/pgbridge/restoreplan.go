@@ -196,15 +196,23 @@ func (r *restoring) checkTables() error {
 // source is what the server must have.
 func (r *restoring) source() (source postgres.Source, err error) {
 	if r.base == nil {
-		source.Server = r.genesis.Server
-		source.Extensions, source.Roles, err = postgres.Needs(r.genesis.PreData, r.genesis.PostData)
-		return source, err
+		return sourceOf(r.genesis)
 	}
 	source.Server, source.Roles = r.base.Server, r.base.Roles
 	for _, e := range r.base.Extensions {
 		source.Extensions = append(source.Extensions, e.Name)
 	}
 	return source, nil
+}
+
+// sourceOf is what the server must have for what a genesis makes.
+func sourceOf(g postgres.Genesis) (source postgres.Source, err error) {
+	source.Server = g.Server
+	if source.Extensions, source.Roles, err = postgres.Needs(g.PreData, g.PostData); err != nil {
+		return source, err
+	}
+	source.Policed, source.Forced, err = postgres.RowSecurity(g.PreData, g.PostData)
+	return source, err
 }
 
 // checkTarget looks whether the server can take the database in.
@@ -215,6 +223,11 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 	source, err := r.source()
 	if err != nil {
 		return err
+	}
+	if r.base != nil {
+		if source.Policed, source.Forced, err = r.rowSecurity(ctx); err != nil {
+			return err
+		}
 	}
 	if r.findings, err = postgres.CheckSource(ctx, r.conn, source); err != nil {
 		return err
@@ -228,4 +241,17 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 		return nil
 	}
 	return r.refuse(r.findings)
+}
+
+// rowSecurity is what the definitions of the checkpoint say of it.
+func (r *restoring) rowSecurity(ctx context.Context) (policed, forced bool, err error) {
+	var texts []string
+	for _, chunks := range [][]checkpoint.Chunk{r.base.PreData, r.base.PostData} {
+		text, err := r.chunks.Text(ctx, chunks)
+		if err != nil {
+			return false, false, fmt.Errorf("schema of checkpoint %d: %w", r.base.Number, err)
+		}
+		texts = append(texts, text)
+	}
+	return postgres.RowSecurity(texts[0], texts[1])
 }

@@ -27,6 +27,7 @@ type restoring struct {
 	tables  []action.Name // nil: all
 	dryRun  bool
 	follows bool
+	role    roleOptions
 	began   time.Time
 	conn    *pgx.Conn // nil in a dry run without a database
 	locked  bool      // by this restore

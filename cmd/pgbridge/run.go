@@ -23,6 +23,9 @@ It makes nothing: no slot, no table, no key. Whatever breaks ends it, and
 starting it again is the recovery. Exit code 1: start it again. 2: the
 configuration is wrong. 3: a person must decide.
 
+It connects as the service role that init made, never as a superuser, unless
+--allow-superuser is given.
+
 With --checkpoint-every, --checkpoint-records or --checkpoint-bytes it makes
 checkpoints beside its work, as pgbridge checkpoint create does: when one of them
 says so, and something has changed. One that fails is a warning, and in the status.`,
@@ -45,6 +48,9 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := a.refuseSuperuser(ctx, conn); err != nil {
+		return err
+	}
 	if err := postgres.Upgrade(ctx, conn); err != nil {
 		return err
 	}

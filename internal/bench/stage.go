@@ -100,11 +100,11 @@ func (b *bench) found(t testing.TB, s *stage) {
 
 // source and follower are the environment of pgbridge on either side.
 func (s *stage) source(archive string) []string {
-	return []string{"PGBRIDGE_DATABASE_URL=" + s.a.URL(), "PGBRIDGE_KEY=" + s.key, "PGBRIDGE_ARCHIVE=" + archive}
+	return []string{"PGBRIDGE_DATABASE_URL=" + s.a.URL(), "PGBRIDGE_KEY=" + s.key, "PGBRIDGE_ARCHIVE=" + archive, "PGBRIDGE_ALLOW_SUPERUSER=true"}
 }
 
 func (s *stage) follower(archive string) []string {
-	return []string{"PGBRIDGE_DATABASE_URL=" + s.b.URL(), "PGBRIDGE_ARCHIVE=" + archive}
+	return []string{"PGBRIDGE_DATABASE_URL=" + s.b.URL(), "PGBRIDGE_ARCHIVE=" + archive, "PGBRIDGE_ALLOW_SUPERUSER=true"}
 }
 
 // freeze stops the servers: now they can be copied.

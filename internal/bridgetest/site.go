@@ -22,6 +22,7 @@ type Site struct{ Env []string }
 func NewSite(db *pgtest.DB, archives ...string) *Site {
 	return &Site{Env: []string{
 		"PGBRIDGE_DATABASE_URL=" + db.URL(), "PGBRIDGE_ARCHIVE=" + strings.Join(archives, ","),
+		"PGBRIDGE_ALLOW_SUPERUSER=true",
 	}}
 }
 

@@ -26,8 +26,21 @@ type DB struct {
 // whole server (roles, other origins) is the test's to drop.
 func (c *Cluster) Database(t testing.TB) *DB {
 	t.Helper()
+	return c.database(t, "")
+}
+
+// DatabaseIn is Database with another encoding than UTF8. Sessions speak UTF8 to it.
+func (c *Cluster) DatabaseIn(t testing.TB, encoding string) *DB {
+	t.Helper()
+	db := c.database(t, " LOCALE 'C' ENCODING "+encoding)
+	c.exec(t, "postgres", "ALTER DATABASE "+db.quoted()+" SET client_encoding = 'UTF8'")
+	return db
+}
+
+func (c *Cluster) database(t testing.TB, options string) *DB {
+	t.Helper()
 	db := &DB{Name: "Test-db " + rand.Text()[:10], Cluster: c}
-	c.exec(t, "postgres", "CREATE DATABASE "+db.quoted()+" TEMPLATE template0")
+	c.exec(t, "postgres", "CREATE DATABASE "+db.quoted()+" TEMPLATE template0"+options)
 	t.Cleanup(func() {
 		if !c.running {
 			return

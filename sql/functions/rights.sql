@@ -1,26 +1,109 @@
--- Rights. Whatever ALTER DEFAULT PRIVILEGES says, only the owner of schema pgbridge has
--- rights to what is in it. The owner of an action also has those that a call needs.
+-- Rights. Nothing in schema pgbridge is for others than its owner, whatever ALTER
+-- DEFAULT PRIVILEGES says, but for what the service role needs to do its work, and
+-- what the owner of an action needs to call it.
 
-REVOKE ALL ON SCHEMA pgbridge FROM PUBLIC;
+-- The role as which the service connects, or NULL.
+CREATE OR REPLACE FUNCTION pgbridge.service_role() RETURNS oid LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.oid FROM pgbridge.installed AS i JOIN pg_roles AS r ON r.oid = i.service
+$$;
 
-DO $$
+-- What the service role may do in this schema. What it needs of the cluster and of
+-- the database is listed in postgres/grants.go.
+CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges text, object text) LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp AS $$
+    VALUES ('USAGE', 'SCHEMA pgbridge'),
+        -- to know what this database is
+        ('SELECT', 'TABLE pgbridge.installed'),
+        ('SELECT', 'TABLE pgbridge.function_file'),
+        ('SELECT', 'TABLE pgbridge.database'),
+        ('UPDATE (stage)', 'TABLE pgbridge.database'),
+        -- to know of others at work
+        ('EXECUTE', 'FUNCTION pgbridge.take_lock(text, boolean)'),
+        ('EXECUTE', 'FUNCTION pgbridge.is_locked(text)'),
+        -- to publish
+        ('SELECT, UPDATE', 'TABLE pgbridge.chain'),
+        ('SELECT, INSERT, DELETE', 'TABLE pgbridge.outbox'),
+        ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.delivery'),
+        ('SELECT', 'TABLE pgbridge.secret'), -- to tell true marks from forged ones
+        ('SELECT', 'TABLE pgbridge.published'),
+        ('SELECT, INSERT', 'TABLE pgbridge.origin'),
+        ('EXECUTE', 'FUNCTION pgbridge.publication_mark()'),
+        ('EXECUTE', 'FUNCTION pgbridge.publication_untouched()'),
+        ('EXECUTE', 'FUNCTION pgbridge.memberships()'),
+        -- to make checkpoints
+        ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.checkpoint'),
+        ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.chunk_number'),
+        ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.chunk'),
+        ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.checkpoint_failure'),
+        ('EXECUTE', 'FUNCTION pgbridge.write_mark(text, text)'),
+        -- to follow, and to load
+        ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.progress'),
+        ('SELECT, INSERT', 'TABLE pgbridge.quarantine'),
+        ('UPDATE (decision, reason)', 'TABLE pgbridge.quarantine'), -- pgbridge quarantine skip
+        ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.fingerprint'),
+        ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.restore'),
+        ('SELECT, INSERT, DELETE', 'TABLE pgbridge.restore_chunk'),
+        ('SELECT, INSERT, DELETE', 'TABLE pgbridge.restore_step'),
+        -- to say how it stands
+        ('SELECT, INSERT', 'TABLE pgbridge.drill'),
+        ('SELECT', 'TABLE pgbridge.action'),
+        ('SELECT', 'TABLE pgbridge.actions'),
+        ('SELECT', 'TABLE pgbridge.action_problems'),
+        ('SELECT', 'TABLE pgbridge.shape'),
+        ('EXECUTE', 'FUNCTION pgbridge.service_role()'),
+        ('EXECUTE', 'FUNCTION pgbridge.service_rights()'),
+        -- what the views call
+        ('EXECUTE', 'FUNCTION pgbridge.name_of(text, text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.base_type(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.fits(oid, oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.action_name(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.parameters(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.signature(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.find_function(text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.key_columns(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.identity_full(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.generated(text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.function_faults(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.rule_faults(oid, json)'),
+        ('EXECUTE', 'FUNCTION pgbridge.action_faults(pgbridge.action)')
+$$;
+
+-- Takes all rights away from all but the owner of this schema, then gives those that
+-- the service role and the owners of actions need. In one transaction: those who are
+-- at work do not notice.
+CREATE OR REPLACE FUNCTION pgbridge.settle_rights() RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    made text;
+    statement text;
 BEGIN
-    PERFORM pgbridge.close_function(p.oid::pg_catalog.regprocedure) FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace AND NOT EXISTS (
+    PERFORM pgbridge.close_function(p.oid::regprocedure) FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgbridge'::regnamespace AND NOT EXISTS (
             SELECT FROM pgbridge.action AS a WHERE p.proname = ANY (pgbridge.generated(a.name)));
-    FOR made IN
-        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON pgbridge.%I FROM %s', c.relname,
-            coalesce(g.oid::pg_catalog.regrole::pg_catalog.text, 'PUBLIC'))
-        FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
-            LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = a.grantee
-        WHERE c.relnamespace = 'pgbridge'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v', 'S')
-            AND a.grantee <> c.relowner
+    FOR statement IN
+        WITH held (object, owner, acl) AS (
+            SELECT 'SCHEMA pgbridge', n.nspowner, n.nspacl FROM pg_namespace AS n WHERE n.nspname = 'pgbridge'
+            UNION ALL SELECT format('TABLE pgbridge.%I', c.relname), c.relowner, c.relacl FROM pg_class AS c
+                WHERE c.relnamespace = 'pgbridge'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+            UNION ALL SELECT format('TABLE pgbridge.%I', c.relname), c.relowner, a.attacl
+                FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+                WHERE c.relnamespace = 'pgbridge'::regnamespace AND c.relkind IN ('r', 'v'))
+        SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', h.object, coalesce(g.oid::regrole::text, 'PUBLIC'))
+        FROM held AS h CROSS JOIN LATERAL aclexplode(h.acl) AS a LEFT JOIN pg_roles AS g ON g.oid = a.grantee
+        WHERE a.grantee <> h.owner
     LOOP
-        EXECUTE made;
+        EXECUTE statement;
+    END LOOP;
+    FOR statement IN
+        SELECT format('GRANT %s ON %s TO %s', s.privileges, s.object, r.role::regrole)
+        FROM pgbridge.service_rights() AS s, pgbridge.service_role() AS r(role)
+        WHERE r.role <> (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'pgbridge')
+    LOOP
+        EXECUTE statement;
     END LOOP;
     PERFORM pgbridge.admit(p.proowner) FROM pgbridge.action AS a
-        JOIN pg_catalog.pg_proc AS p ON p.oid = pgbridge.find_function(a.function)
+        JOIN pg_proc AS p ON p.oid = pgbridge.find_function(a.function)
         WHERE a.statement IS NOT NULL;
 END $$;
+
+SELECT pgbridge.settle_rights();

@@ -8,7 +8,10 @@ CREATE TABLE pgbridge.installed (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     revision   integer NOT NULL, -- of the functions
     tables     integer NOT NULL, -- how many migrations were applied
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- The role as which the service connects; NULL: only the owner of this schema may.
+    -- An oid, so that a role that is renamed stays the service role.
+    service    regrole
 );
 INSERT INTO pgbridge.installed (revision, tables) VALUES (0, 0);
 
