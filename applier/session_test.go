@@ -57,7 +57,7 @@ func TestSession(t *testing.T) {
 	}
 	refused(role, 3, "is another pgbridge run at work")
 	conn.Close(t.Context())
-	r.db.Wait(t, "0", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	r.db.Wait(t, "0", "SELECT count(*) FROM pgbridge.session_lock WHERE name LIKE 'apply %' AND pgbridge.is_alive(pid, backend_start)")
 	if _, err := open(role, 3); err != nil {
 		t.Errorf("after the first is gone: %v", err)
 	}

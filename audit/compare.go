@@ -207,7 +207,11 @@ func (r *comparing) choose(ctx context.Context) ([]bool, error) {
 
 // sortLive sorts the rows of the database.
 func (r *comparing) sortLive(ctx context.Context, wanted []bool) error {
+	var all []postgres.Table
 	for i, t := range r.tables {
+		if t.live != nil {
+			all = append(all, *t.live)
+		}
 		if !wanted[i] {
 			continue
 		}
@@ -223,7 +227,7 @@ func (r *comparing) sortLive(ctx context.Context, wanted []bool) error {
 			}
 		}
 	}
-	return nil
+	return postgres.RequireRead(ctx, r.Tx, all)
 }
 
 func (r *comparing) differ(d Difference) {

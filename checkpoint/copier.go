@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // copier reads the rows of a snapshot, with several sessions if it is told to. A
@@ -103,7 +104,7 @@ func (c *copier) run(ctx context.Context, readers []pgx.Tx) error {
 					return err
 				}
 			}
-			return nil
+			return postgres.RequireRead(ctx, tx, c.s.tables)
 		})
 	}
 	group.Go(func() error {

@@ -193,5 +193,5 @@ func TestCreateRefuses(t *testing.T) {
 // noneMakes waits until the session of a maker that was stopped has ended.
 func noneMakes(t *testing.T, db *pgtest.DB) {
 	t.Helper()
-	db.Wait(t, "0", `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	db.Wait(t, "0", `SELECT count(*) FROM pgbridge.session_lock WHERE name = 'checkpoint' AND pgbridge.is_alive(pid, backend_start)`)
 }

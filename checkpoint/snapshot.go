@@ -239,6 +239,9 @@ func ifChanged(what string, err error) error {
 			return fmt.Errorf("%s: %w: %w", what, errChanged, err)
 		}
 	}
+	if errors.Is(err, postgres.ErrRenamed) {
+		return fmt.Errorf("%s: %w: %w", what, errChanged, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

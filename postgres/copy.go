@@ -35,12 +35,7 @@ func importSnapshot(ctx context.Context, tx pgx.Tx, snapshot string) error {
 	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
 		return fmt.Errorf("import snapshot %s: %w", snapshot, err)
 	}
-	// Rows are read by the name of a table. Whoever swaps the table for a view in
-	// between would have us run the functions of that view (CVE-2024-7348): servers
-	// that know the setting refuse.
-	_, err := tx.Exec(ctx, `SELECT set_config(name, 'view, foreign-table', true) FROM pg_catalog.pg_settings
-		WHERE name = 'restrict_nonsystem_relation_kind'`)
-	return wrapUnlessNil("restrict reading to tables", err)
+	return restrictReading(ctx, tx)
 }
 
 // CopyQuery reads the rows of t as the stream would send them: without generated

@@ -100,7 +100,7 @@ func TestRewrittenRowsOfListedTables(t *testing.T) {
 	db, conn, w := watched(t, ScopeListed)
 	mustExec(t, conn, "CREATE TABLE public.a (x int); INSERT INTO public.a VALUES (1)")
 	send(t, db, "postgres", "ALTER TABLE a ADD z serial; CREATE TABLE b AS SELECT 1 AS x")
-	wantChanges(t, w.changes(t), "CREATE TABLE public.a (x int) []", "ALTER TABLE a ADD z serial", "CREATE TABLE public.b (x integer)")
+	wantChanges(t, w.changes(t), "CREATE TABLE public.a (x int) [pg_catalog]", "ALTER TABLE a ADD z serial", "CREATE TABLE public.b (x integer)")
 }
 
 // The effect of an action is rows, so it may change no schema.

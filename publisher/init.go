@@ -128,6 +128,9 @@ func (in *Init) found(ctx context.Context, conn *pgx.Conn, repl *slot.Conn) (act
 	if err := postgres.CreatePublication(ctx, conn, postgres.DefaultName, names(in.Tables)); err != nil {
 		return action.Digest{}, err
 	}
+	if err := postgres.RequirePublished(ctx, conn, postgres.DefaultName, in.Tables); err != nil {
+		return action.Digest{}, err
+	}
 	if err := postgres.MarkPublication(ctx, conn); err != nil {
 		return action.Digest{}, err
 	}

@@ -60,6 +60,9 @@ func (c *copier) run(ctx context.Context, tables []postgres.Table) error {
 			return err
 		}
 	}
+	if err := postgres.RequireRead(ctx, c.tx, tables); err != nil {
+		return err
+	}
 	c.build.begin(action.Tx{LSN: c.lsn, At: c.at}, false, postgres.Part{})
 	c.build.openLine() // even without an action it says that the copy is over
 	return c.send(ctx)

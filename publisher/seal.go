@@ -198,60 +198,61 @@ func appendFloors(body []byte, tx action.Tx, moved [][2]string) []byte {
 	return append(body, line.Bytes()...)
 }
 
-// sequencesQuery reads the last value of every sequence. One that has given no
-// value yet, and was set to begin elsewhere than where it starts, counts as if
-// it had given the value before. (That is in the sequence itself only, which
-// query_to_xml reads because it takes a name that is not known before.)
-const sequencesQuery = `SELECT schemaname, sequencename, CASE
-			WHEN last_value IS NOT NULL THEN last_value
-			WHEN increment_by > 0 AND first <= start_value OR increment_by < 0 AND first >= start_value THEN NULL
-			WHEN first::numeric - increment_by BETWEEN min_value AND max_value THEN first - increment_by
-			ELSE first END AS value
-		FROM pg_sequences CROSS JOIN LATERAL (SELECT format('%I.%I', schemaname, sequencename)) n (name) CROSS JOIN LATERAL (SELECT CASE
-			WHEN last_value IS NULL AND has_sequence_privilege(name, 'SELECT')
-			THEN substring(query_to_xml('SELECT last_value FROM ' || name, false, true, '')::text FROM '<last_value>(-?[0-9]+)')::int8 END) f (first)
-		WHERE schemaname NOT IN ('pgbridge', 'pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp\_%'
-		ORDER BY 1, 2`
-
 // moved returns the sequences whose value is not the one published last, and
-// takes the new ones as published.
+// takes the new ones as published. It returns none while a transaction has a sequence
+// locked: a later record has them.
 func (f floors) moved(ctx context.Context, conn *pgx.Conn) ([][2]string, error) {
 	all, err := readSequences(ctx, conn)
 	for n := 0; n < 20 && isDropped(err); n++ { // while they were read
 		all, err = readSequences(ctx, conn)
 	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" { // lock_not_available
+		return nil, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read sequences: %w", err)
+		return nil, err
 	}
 	var moved [][2]string
 	for _, s := range all {
-		if f[s[0]] != s[1] {
-			moved = append(moved, s)
-			f[s[0]] = s[1]
+		value, drawn := floorOf(&s)
+		if name := s.Name.String(); drawn && f[name] != value {
+			moved = append(moved, [2]string{name, value})
+			f[name] = value
 		}
 	}
 	return moved, nil
 }
 
-// readSequences returns the names and the values of those that have one.
-func readSequences(ctx context.Context, conn *pgx.Conn) (all [][2]string, err error) {
-	rows, err := conn.Query(ctx, sequencesQuery)
-	if err != nil {
-		return nil, err
-	}
-	var name action.Name
-	var value *int64
-	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &value}, func() error {
-		if value != nil {
-			all = append(all, [2]string{name.String(), strconv.FormatInt(*value, 10)})
-		}
-		return nil
+func readSequences(ctx context.Context, conn *pgx.Conn) (all []postgres.Sequence, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		all, err = postgres.ReadableSequences(ctx, tx)
+		return err
 	})
 	return all, err
+}
+
+// floorOf is the last value that a sequence gave. One that has given none yet, and was set
+// to begin elsewhere than where it starts, counts as if it had given the value before.
+func floorOf(s *postgres.Sequence) (value string, drawn bool) {
+	last := s.Last
+	if !s.Called {
+		if s.Step > 0 && last <= s.Start || s.Step < 0 && last >= s.Start {
+			return "", false
+		}
+		step, room := uint64(s.Step), uint64(last)-uint64(s.Min) // differences that can exceed int64
+		if s.Step < 0 {
+			step, room = -step, uint64(s.Max)-uint64(last)
+		}
+		if step <= room {
+			last -= s.Step
+		}
+	}
+	return strconv.FormatInt(last, 10), true
 }
 
 // isDropped tells whether what a query read was dropped at that moment.
 func isDropped(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "XX000" || pgErr.Code == "42P01" || pgErr.Code == "3F000")
+	return errors.Is(err, postgres.ErrRenamed) || errors.As(err, &pgErr) && (pgErr.Code == "XX000" || pgErr.Code == "55000" || pgErr.Code == "42P01" || pgErr.Code == "3F000")
 }

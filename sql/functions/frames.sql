@@ -105,9 +105,9 @@ $$;
 
 -- The text of the statement in the first frame. A text is followed by a quote, a line break
 -- and the next frame, and may itself have all of these, in a string, a name or a comment. So
--- it ends at the first such place where it is complete. One case cannot be told: a name that
--- begins with a line break and looks like frames. With it a role can only misstate what it
--- has done itself, and peers run the text as that role.
+-- it ends at the first such place where it is complete. One case cannot be told: a name with
+-- a line break that looks like frames. With it a role can only misstate what it has done
+-- itself, and peers run the text as that role.
 CREATE OR REPLACE FUNCTION pgbridge.first_statement(stack text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
