@@ -97,6 +97,11 @@ func TestAuthors(t *testing.T) {
 			[]string{"{alice}: ALTER TABLE b OWNER TO {alice}", "{alice}: ALTER TABLE b OWNER TO {bob}, ADD y int", "{bob}: GRANT SELECT ON b TO {alice}, {bob}"},
 		},
 		{
+			"to a superuser", "alice",
+			[]string{"ALTER TABLE a ADD y int, OWNER TO postgres", "ALTER FUNCTION f(int, text) OWNER TO {bob}"},
+			[]string{"{alice}: ALTER TABLE a ADD y int", `["table",["app","a"],[]]: ALTER TABLE app.a OWNER TO CURRENT_USER`, "{alice}: ALTER FUNCTION f(int, text) OWNER TO {bob}"},
+		},
+		{
 			"rights", "alice",
 			[]string{
 				"GRANT SELECT (x), INSERT ON a TO {bob} WITH GRANT OPTION GRANTED BY CURRENT_USER; REVOKE GRANT OPTION FOR INSERT ON a FROM {bob} CASCADE", "REVOKE ALL ON FUNCTION f FROM PUBLIC",
@@ -216,6 +221,9 @@ func TestAuthors(t *testing.T) {
 			p := newPeople(t, admin, db.Name, "alice", "bob", "eve", "service")
 			mustExec(t, admin, p.in(stageRights))
 			mustExec(t, admin, "SELECT pgbridge.register_action('app.act(int)')")
+			if tt.name == "to a superuser" {
+				mustExec(t, admin, p.in("GRANT postgres TO {alice}"))
+			}
 			w.read(t)
 			for i, s := range tt.send {
 				tt.send[i] = p.in(s)

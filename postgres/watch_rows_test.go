@@ -135,7 +135,7 @@ func TestStatementsCannotBeForged(t *testing.T) {
 	mustExec(t, conn, "CREATE FUNCTION app.f() RETURNS void LANGUAGE plpgsql SET search_path = app, pg_temp AS 'BEGIN END'; REVOKE ALL ON FUNCTION app.f FROM PUBLIC")
 	mustExec(t, admin, "SELECT pgbridge.register_action('app.f()')")
 	w.read(t)
-	for _, f := range []string{"write_mark('s', '{}')", "mark_generated('DROP TABLE x', 'DROP TABLE')", "watch_schema()", "note('quiet', '', 1)", "take_lock('run', true)", "mark_publication()", "set_identity(0, 'FULL')"} {
+	for _, f := range []string{"write_mark('s', '{}')", "mark_generated('DROP TABLE x', 'DROP TABLE', NULL)", "mark_all_owners()", "watch_schema()", "note('quiet', '', 1)", "take_lock('run', true)", "mark_publication()", "set_identity(0, 'FULL')"} {
 		if _, err := conn.Exec(t.Context(), "SELECT pgbridge."+f); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: got %v, want permission denied", f, err)
 		}

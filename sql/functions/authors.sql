@@ -144,8 +144,10 @@ LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH named AS (
-        SELECT min(c.ordinality) AS place, c.classid, c.objid FROM pg_event_trigger_ddl_commands() WITH ORDINALITY AS c
-        WHERE c.classid IS NOT NULL AND NOT c.in_extension AND NOT coalesce(pgbridge.is_temporary(c.schema_name), false)
+        SELECT min(c.ordinality) AS place, c.classid, c.objid
+        FROM pg_event_trigger_ddl_commands() WITH ORDINALITY AS c
+        WHERE c.classid IS NOT NULL AND NOT c.in_extension
+            AND NOT coalesce(pgbridge.is_temporary(c.schema_name), false)
         GROUP BY c.classid, c.objid
     ), every AS (
         SELECT n.*, pgbridge.is_owned(n.classid, n.objid) AS owned FROM named AS n
@@ -167,7 +169,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     caller  text := pgbridge.peer_caller();
-    changes boolean := tag LIKE 'ALTER %' AND statement ~* '\mowner\M.*\mto\M'; -- or seems to change an owner
+    -- It may be another statement of the same string that changes an owner.
+    changes boolean := tag LIKE 'ALTER %' AND statement ~* '\mowner\s*(\mto\M|--|/\*)';
     t       record;
 BEGIN
     IF caller IS NOT NULL THEN
@@ -255,7 +258,8 @@ BEGIN
             UNION ALL SELECT 'pg_ts_dict'::regclass, oid FROM pg_ts_dict
             UNION ALL SELECT 'pg_foreign_server'::regclass, oid FROM pg_foreign_server
         )
-        SELECT e.classid, e.objid, i.type, i.identity, pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)) AS role
+        SELECT e.classid, e.objid, i.type, i.identity,
+            pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)) AS role
         FROM every AS e CROSS JOIN pg_identify_object(e.classid, e.objid, 0) AS i
         -- schema public has an owner of the server's
         WHERE e.objid >= 16384 AND pgbridge.is_owned(e.classid, e.objid) AND pgbridge.is_shared(e.classid, e.objid)

@@ -65,20 +65,24 @@ AS $$
 DECLARE
     path   json := current_setting('pgbridge.caller_path');
     caller text := pgbridge.peer_caller();
-    parts  bigint;
-    whole  boolean;
     g      record;
 BEGIN
-    SELECT count(DISTINCT coalesce(caller, c.role, '')), bool_and(c.shared) INTO parts, whole
-        FROM pgbridge.changed_rights(tag) AS c;
-    whole := whole AND parts = 1 AND tag <> 'DROP OWNED' AND statement !~* '\mall\M.*\min\M.*\mschema\M';
-    FOR g IN SELECT coalesce(caller, c.role) AS role, c.kind, json_agg(c.identity ORDER BY c.identity) AS names,
+    FOR g IN
+        WITH changed AS MATERIALIZED (
+            SELECT coalesce(caller, c.owner) AS role, c.* FROM pgbridge.changed_rights(tag) AS c
+                (classid, objid, kind, identity, owner, shared)
+        )
+        SELECT c.role, c.kind, json_agg(c.identity ORDER BY c.identity) AS names, w.whole,
             CASE count(*) WHEN 1 THEN min(pgbridge.object_address(c.classid, c.objid)::text)::json END AS object
-        FROM pgbridge.changed_rights(tag) AS c WHERE c.shared GROUP BY 1, 2 ORDER BY 1 NULLS FIRST, 2
+        FROM changed AS c CROSS JOIN (
+            SELECT tag <> 'DROP OWNED' AND statement !~* '\mall\M.*\min\M.*\mschema\M'
+                AND bool_and(o.shared) AND count(DISTINCT coalesce(o.role, '')) = 1 FROM changed AS o
+        ) AS w (whole)
+        WHERE c.shared GROUP BY 1, 2, 4 ORDER BY 1 NULLS FIRST, 2
     LOOP
         PERFORM pgbridge.refuse_in_call(stack);
         PERFORM pgbridge.mark_statement(statement, place, number, tag, path, NULL,
-            pgbridge.author(g.role, g.object, NULL, CASE WHEN NOT whole THEN json_build_array(g.kind, g.names) END));
+            pgbridge.author(g.role, g.object, NULL, CASE WHEN NOT g.whole THEN json_build_array(g.kind, g.names) END));
     END LOOP;
 END $$;
 
@@ -114,7 +118,8 @@ AS $$
         FROM side AS s GROUP BY 1, 2, 3, 4, 5
     ), changed AS (
         SELECT b.role, b.schema, b.type, b.grantee, CASE WHEN b.now IS NULL THEN 'REVOKE' WHEN b.now THEN 'OPTION'
-            WHEN b.was THEN 'ONLY' ELSE 'GRANT' END AS change, array_agg(b.privilege_type ORDER BY b.privilege_type) AS privileges
+            WHEN b.was THEN 'ONLY' ELSE 'GRANT' END AS change,
+            array_agg(b.privilege_type ORDER BY b.privilege_type) AS privileges
         FROM both_sides AS b WHERE b.was IS DISTINCT FROM b.now GROUP BY 1, 2, 3, 4, 5
     )
     SELECT c.role, c.schema, c.type, c.grantee, c.change, CASE WHEN c.privileges @> ARRAY(
@@ -146,7 +151,8 @@ BEGIN
                 ' IN SCHEMA ' || quote_ident(c.schema), CASE c.change WHEN 'REVOKE' THEN ' REVOKE '
                     WHEN 'ONLY' THEN ' REVOKE GRANT OPTION FOR ' ELSE ' GRANT ' END,
                 c.privileges, CASE c.change WHEN 'OPTION' THEN ' WITH GRANT OPTION' END),
-            'ALTER DEFAULT PRIVILEGES', CASE WHEN c.role IS NOT NULL THEN coalesce(pgbridge.peer_caller(), c.role) END);
+            'ALTER DEFAULT PRIVILEGES',
+            CASE WHEN c.role IS NOT NULL THEN coalesce(pgbridge.peer_caller(), c.role) END);
     END LOOP;
 END $$;
 

@@ -173,7 +173,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgbridge.mark_generated(format(
         'ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I, ADD CONSTRAINT %2$I %3$s',
-        pgbridge.table_sql(c.oid), k.conname, pg_get_constraintdef(k.oid)), 'ALTER TABLE', pgbridge.relation_role(c.oid))
+        pgbridge.table_sql(c.oid), k.conname, pg_get_constraintdef(k.oid)), 'ALTER TABLE',
+        pgbridge.relation_role(c.oid))
     FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c'
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND pgbridge.is_recent(c.xmin)
     ORDER BY c.oid, k.conname

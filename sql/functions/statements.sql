@@ -2,14 +2,15 @@
 -- (marks.sql) into the transaction of its effect, at its place among the rows.
 --
 -- These marks, each a letter and a JSON payload:
---   s {"statement":...,"n":...,"tag":...,"settings":{...}}: a statement that has run.
+--   s {"statement":...,"n":...,"tag":...,"author":{...},"settings":{...}}: a statement that
+--     has run. authors.sql says what the author is.
 --     With n = 0 it is exactly that text. With n > 0 the text is the whole query string as
 --     the client sent it, and the mark means the n-th of its statements that count. Those
---     statements count that can be marked: all that fire event triggers, except GRANT,
---     REVOKE, REINDEX, SECURITY LABEL, ALTER DEFAULT PRIVILEGES, ALTER LARGE OBJECT, and
---     statements on publications, subscriptions, user mappings and event triggers. DO, CALL
---     and SELECT are not counted: what they run has marks with n = 0. A statement that
---     fails ends its string; one that is rolled back later counts.
+--     statements count that can be marked as written: all that fire event triggers, except
+--     REINDEX, SECURITY LABEL, ALTER DEFAULT PRIVILEGES, ALTER LARGE OBJECT, and statements on
+--     publications, subscriptions, user mappings and event triggers. DO, CALL and SELECT are
+--     not counted: what they run has marks with n = 0. A statement that fails ends its string;
+--     one that is rolled back later counts. GRANT, REVOKE and DROP OWNED may have several marks.
 --     Only the first mark of a string in a transaction has its text, which may be a long
 --     script; the others have null.
 --     With "in":"text" the string is what a function executed (EXECUTE). The function may
@@ -21,11 +22,10 @@
 --   v [["1",null],...]: rows of the table of the last w. Their text is that of the stream.
 --
 -- Never marked are: temporary objects; schema pgbridge; what belongs to a place and not to
--- the data, which is roles, rights (GRANT, ALTER DEFAULT PRIVILEGES), labels, publications,
--- subscriptions, user mappings and event triggers; and rebuilding (REINDEX, CLUSTER). A
--- statement that changes an owner or a tablespace is marked, since it may do more; peers
--- leave that part out. CREATE EXTENSION is marked, but not what the script of the extension
--- does. EXPLAIN ANALYZE CREATE TABLE AS fires no trigger.
+-- the data, which is roles, labels, publications, subscriptions, user mappings and event
+-- triggers; and rebuilding (REINDEX, CLUSTER). A statement that changes a tablespace is
+-- marked, since it may do more; capture leaves that part out. CREATE EXTENSION is marked, but
+-- not what the script of the extension does. EXPLAIN ANALYZE CREATE TABLE AS fires no trigger.
 
 -- Whether a statement of this kind is never marked.
 CREATE OR REPLACE FUNCTION pgbridge.is_local(tag text) RETURNS boolean
