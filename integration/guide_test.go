@@ -63,6 +63,7 @@ func (g *guide) site(t *testing.T, place string) *site {
 	s := g.sites[place]
 	if s == nil {
 		s = newSite(t, g.cluster.Database(t), g.archive)
+		s.env = append(s.env, "PGBRIDGE_LOG_LEVEL=warn") // the guide shows results
 		if place == "source" {
 			s.withKey(t)
 		}
