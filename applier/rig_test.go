@@ -75,8 +75,12 @@ func (r *rig) connect(t *testing.T) *pgx.Conn {
 // target begins where the database is: what a start of the process does.
 func (r *rig) target(t *testing.T) *target {
 	t.Helper()
-	conn := r.connect(t)
-	if _, err := conn.Exec(t.Context(), "SET session_replication_role = replica; SET synchronous_commit = off"); err != nil {
+	return r.targetOn(t, r.connect(t))
+}
+
+func (r *rig) targetOn(t *testing.T, conn *pgx.Conn) *target {
+	t.Helper()
+	if err := openSession(t.Context(), conn, r.writer); err != nil {
 		t.Fatal(err)
 	}
 	var published []action.Name

@@ -26,5 +26,6 @@ var Functions embed.FS
 // after the functions that they call, rights after all.
 var Order = []string{
 	"names", "values", "marks", "faults", "definitions", "calls",
-	"publication", "identities", "rows", "statements", "watch", "owners", "runners", "guards", "views", "rights",
+	"publication", "identities", "rows", "statements", "watch", "owners", "runners", "guards",
+	"following", "views", "rights",
 }

@@ -146,7 +146,7 @@ $$;
 -- Where omitted is set it runs only if that column is given no value. Policies are not in it:
 -- they do not hold for the role of the session.
 CREATE OR REPLACE FUNCTION pgbridge.user_code(relation oid) RETURNS TABLE (what text, function oid, omitted name)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER -- who may call it need not be granted what it calls
 SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
@@ -193,7 +193,7 @@ BEGIN
     SELECT 'trigger', t.tgfoid, NULL
     FROM part JOIN pg_trigger t ON t.tgrelid = part.oid WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')
     UNION ALL
-    SELECT 'rule', 0, NULL
+    SELECT CASE r.ev_type WHEN '3' THEN 'insert rule' ELSE 'rule' END, 0, NULL
     FROM part JOIN pg_rewrite r ON r.ev_class = part.oid WHERE r.ev_enabled IN ('A', 'R') AND part.relkind IN ('r', 'p')
     UNION ALL
     SELECT 'operator class', 0, NULL

@@ -8,17 +8,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     domain oid;
-    inner_ oid;
+    relation oid;
 BEGIN
-    inner_ := CASE class
+    relation := CASE class
         WHEN 'pg_class'::regclass THEN object
         WHEN 'pg_trigger'::regclass THEN (SELECT tgrelid FROM pg_trigger WHERE oid = object)
         WHEN 'pg_rewrite'::regclass THEN (SELECT ev_class FROM pg_rewrite WHERE oid = object)
         WHEN 'pg_policy'::regclass THEN (SELECT polrelid FROM pg_policy WHERE oid = object)
         WHEN 'pg_attrdef'::regclass THEN (SELECT adrelid FROM pg_attrdef WHERE oid = object)
         WHEN 'pg_constraint'::regclass THEN (SELECT nullif(conrelid, 0) FROM pg_constraint WHERE oid = object) END;
-    IF inner_ IS NOT NULL THEN
-        RETURN (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = inner_);
+    IF relation IS NOT NULL THEN
+        RETURN (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = relation);
     END IF;
     domain := CASE class WHEN 'pg_constraint'::regclass THEN (SELECT contypid FROM pg_constraint WHERE oid = object)
         WHEN 'pg_type'::regclass THEN object END;
@@ -35,7 +35,7 @@ END $$;
 -- The owner of the object with this address, as pg_get_object_address takes it; NULL where
 -- there is none.
 CREATE OR REPLACE FUNCTION pgbridge.object_owner(type text, names text[], args text[]) RETURNS name
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER -- for the sake of owner_of
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -8,7 +8,8 @@ DECLARE
     made text;
 BEGIN
     PERFORM pgbridge.close_function(p.oid::pg_catalog.regprocedure) FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace AND NOT EXISTS (
+        WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace
+            AND p.proname NOT LIKE 'run as %' AND NOT EXISTS (
             SELECT FROM pgbridge.action AS a WHERE p.proname = ANY (pgbridge.generated(a.name)));
     FOR made IN
         SELECT DISTINCT pg_catalog.format('REVOKE ALL ON pgbridge.%I FROM %s', c.relname,

@@ -67,22 +67,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fault  text := pgbridge.author_fault(author);
-    role   oid := (SELECT oid FROM pg_roles WHERE rolname = author);
-    called text := format('SELECT pgbridge.%I($1, $2, $3)', concat('run as ', role));
-    made   text := format('pgbridge.%I(text, text[], boolean)', concat('run as ', role));
+    id     oid := (SELECT oid FROM pg_roles WHERE rolname = author);
+    called text := format('SELECT pgbridge.%I($1, $2, $3)', concat('run as ', id));
+    made   text := format('pgbridge.%I(text, text[], boolean)', concat('run as ', id));
 BEGIN
     IF fault IS NOT NULL THEN
         RAISE EXCEPTION '%', fault USING ERRCODE = 'invalid_role_specification';
-    ELSIF pgbridge.runner_is_sound(role, author) THEN
+    ELSIF pgbridge.runner_is_sound(id, author) THEN
         RETURN called;
     END IF;
-    PERFORM FROM pgbridge.author a WHERE a.role = make_runner.role FOR UPDATE; -- one session makes it
-    IF pgbridge.runner_is_sound(role, author) THEN
+    PERFORM FROM pgbridge.author a WHERE a.role = id FOR UPDATE; -- one session makes it
+    IF pgbridge.runner_is_sound(id, author) THEN
         RETURN called;
     END IF;
     EXECUTE format('DROP FUNCTION IF EXISTS %s', made);
     EXECUTE format('CREATE FUNCTION pgbridge.%I(statement text, args text[], asks boolean) RETURNS text'
-        ' LANGUAGE plpgsql SECURITY DEFINER AS %L', concat('run as ', role), pgbridge.runner_body(author));
+        ' LANGUAGE plpgsql SECURITY DEFINER AS %L', concat('run as ', id), pgbridge.runner_body(author));
     PERFORM pgbridge.close_function(made::regprocedure);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO CURRENT_USER', made);
     IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
@@ -158,6 +158,20 @@ BEGIN
     PERFORM set_config('session_replication_role', mode, false);
 END $$;
 
+-- The tables that this transaction has touched and that have deferrable triggers with code of
+-- users. Such a trigger may wait for the commit. A deferrable constraint with an expression
+-- counts too: its trigger evaluates the expression.
+CREATE OR REPLACE FUNCTION pgbridge.deferrable_touched() RETURNS SETOF oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT t.tgrelid
+    FROM pg_locks l JOIN pg_trigger t ON t.tgrelid = l.relation LEFT JOIN pg_index i ON i.indexrelid = t.tgconstrindid
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND t.tgdeferrable
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (NOT t.tgisinternal OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+$$;
+
 -- Fails while a deferred trigger with code of a user waits for the commit: before 18 it would
 -- run as the role of the session. ALTER TABLE fails on a table that has one. What it resets is
 -- an option that no table has.
@@ -169,14 +183,7 @@ DECLARE
     touched oid;
     before  tid;
 BEGIN
-    FOR touched IN
-        SELECT DISTINCT t.tgrelid
-        FROM pg_locks l JOIN pg_trigger t ON t.tgrelid = l.relation
-            LEFT JOIN pg_index i ON i.indexrelid = t.tgconstrindid
-        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND t.tgdeferrable
-            AND (NOT t.tgisinternal OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
-            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    LOOP
+    FOR touched IN SELECT pgbridge.deferrable_touched() LOOP
         before := (SELECT ctid FROM pg_class WHERE oid = touched);
         EXECUTE format('ALTER TABLE ONLY %s RESET (pgbridge_pending)', pgbridge.table_sql(touched));
         IF (SELECT ctid FROM pg_class WHERE oid = touched) = before THEN -- its name was another table's meanwhile
