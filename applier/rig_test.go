@@ -75,14 +75,16 @@ func (r *rig) connect(t *testing.T) *pgx.Conn {
 // target begins where the database is: what a start of the process does.
 func (r *rig) target(t *testing.T) *target {
 	t.Helper()
-	return r.targetOn(t, r.connect(t))
-}
-
-func (r *rig) targetOn(t *testing.T, conn *pgx.Conn) *target {
-	t.Helper()
-	if err := openSession(t.Context(), conn, r.writer); err != nil {
+	conn := r.connect(t)
+	if _, err := conn.Exec(t.Context(), "SET session_replication_role = replica; SET synchronous_commit = off"); err != nil {
 		t.Fatal(err)
 	}
+	return r.targetOn(t, conn)
+}
+
+// targetOn begins where the database is, in a session that is open to apply.
+func (r *rig) targetOn(t *testing.T, conn *pgx.Conn) *target {
+	t.Helper()
 	var published []action.Name
 	for _, row := range r.db.Query(t, "SELECT tablename FROM pg_tables WHERE schemaname = 'work'") {
 		published = append(published, work(row[0]))

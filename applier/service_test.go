@@ -72,15 +72,21 @@ func (p parish) by(author, text string) deed {
 // targetAs begins as the service.
 func (p parish) targetAs(t *testing.T) *target {
 	t.Helper()
-	return p.targetOn(t, p.connectAs(t, p.service))
+	conn := p.connectAs(t, p.service)
+	if err := openSession(t.Context(), conn, p.writer); err != nil {
+		t.Fatal(err)
+	}
+	return p.targetOn(t, conn)
 }
 
 // apply applies records as the service.
 func (p parish) apply(t *testing.T, records ...opened) error {
 	t.Helper()
 	to := p.targetAs(t)
-	defer to.conn.Close(context.WithoutCancel(t.Context()))
-	return to.apply(t.Context(), records)
+	err := to.apply(t.Context(), records)
+	to.conn.Close(t.Context())
+	p.db.Wait(t, "0", "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", p.service)
+	return err
 }
 
 // harm tries everything that its author must not be able to do, and writes down what it
@@ -120,7 +126,7 @@ func (p parish) requireHarmless(t *testing.T, ran bool) {
 	if ran {
 		want = "(ran," + p.alice + ")"
 	}
-	if got := p.rows(t, "SELECT DISTINCT what, who FROM work.loot"); got != want {
+	if got := p.rows(t, "SELECT DISTINCT what, who::text FROM work.loot"); got != want {
 		t.Errorf("code of a user: got %s, want %q", got, want)
 	}
 	p.exec(t, "TRUNCATE loot")

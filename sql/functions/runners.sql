@@ -143,6 +143,8 @@ DECLARE
     answer pg_catalog.text;
 BEGIN
     EXECUTE pgbridge.make_runner(author) INTO STRICT answer USING statement, args, asks;
+    -- The session cleans up after the statement, and must have the time to.
+    PERFORM pg_catalog.set_config('statement_timeout', '0', false);
     RETURN answer;
 END $$;
 
