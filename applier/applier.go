@@ -146,7 +146,7 @@ func (a *Applier) unfinished(ctx context.Context, to *target) error {
 	if err != nil || d.Stage != postgres.StageCopy {
 		return err
 	}
-	to.finish = func(ctx context.Context) error { return finishCopy(ctx, to.conn, a.Genesis) }
+	to.finish = func(ctx context.Context) error { return finishCopy(ctx, to.runners, a.Genesis) }
 	return nil
 }
 

@@ -145,6 +145,9 @@ func (t *target) plan(ctx context.Context, s *action.Shape) (*plan, error) {
 		return nil, err
 	}
 	p := newPlan(s, tab)
+	if err := p.check(); err != nil {
+		return nil, err
+	}
 	t.plans[s] = p
 	return p, nil
 }

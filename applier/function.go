@@ -17,9 +17,10 @@ import (
 // functions are the named actions that are in force at the place of the chain
 // that is being applied. Only what is defined here is ever called.
 type functions struct {
-	conn  *pgx.Conn
-	defs  action.Definitions // nil until read
-	plans map[*action.Shape]*callPlan
+	conn    *pgx.Conn
+	runners *runners
+	defs    action.Definitions // nil until read
+	plans   map[*action.Shape]*callPlan
 }
 
 // callPlan is how the rows of one shape are given to a function: positions of
@@ -28,6 +29,9 @@ type callPlan struct {
 	shape  *action.Shape
 	params []int
 	sql    string
+	// role is who makes the calls: the owner of the function. Then the values are one array
+	// of two dimensions. Empty: the session itself.
+	role string
 }
 
 // plan returns how to call the function of s, or nil where s is replayed by its
@@ -75,6 +79,10 @@ func (f *functions) forget() { f.defs, f.plans = nil, nil }
 // record; a parameter that the record does not have takes its default.
 func (f *functions) newPlan(ctx context.Context, def *action.Definition, s *action.Shape) (*callPlan, error) {
 	p := &callPlan{shape: s}
+	var err error
+	if p.role, err = f.caller(ctx, def); err != nil {
+		return nil, err
+	}
 	var passed, names, params []string
 	for i, name := range s.Params {
 		if name == "" {
@@ -92,14 +100,43 @@ func (f *functions) newPlan(ctx context.Context, def *action.Definition, s *acti
 		passed = append(passed, action.QuoteIdent(name)+" => "+c.read("u.p"+n))
 		names = append(names, "p"+n)
 		p.params = append(p.params, i)
-		params = append(params, "$"+strconv.Itoa(len(p.params))+"::text[]")
+		params = append(params, p.param(len(p.params)))
 	}
 	from := "unnest(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")"
 	if len(params) == 0 {
 		from = "generate_series(1, $1::int) u"
+		if p.role != "" {
+			from = "generate_series(1, ($1)[1][1]::int) u"
+		}
 	}
 	p.sql = "SELECT " + s.Function.SQL() + "(" + strings.Join(passed, ", ") + ") FROM " + from
 	return p, nil
+}
+
+// param is parameter n of the statement, from 1: an array of text.
+func (p *callPlan) param(n int) string {
+	if p.role != "" {
+		return element(n)
+	}
+	return "$" + strconv.Itoa(n) + "::text[]"
+}
+
+// caller is the owner of the function, or empty where that is the session itself.
+func (f *functions) caller(ctx context.Context, def *action.Definition) (string, error) {
+	const query = "SELECT pg_catalog.pg_get_userbyid(p.proowner)::text FROM pg_catalog.pg_proc p WHERE p.oid = pgbridge.find_function($1)"
+	var owner string
+	err := f.conn.QueryRow(ctx, query, def.Function).Scan(&owner)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil // the server says so
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up function %s: %w", def.Function, err)
+	}
+	direct, err := f.runners.direct(ctx, owner)
+	if direct {
+		owner = ""
+	}
+	return owner, err
 }
 
 // column is how a value of a type is read: of any length, for a parameter has

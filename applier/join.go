@@ -103,14 +103,45 @@ func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgr
 
 // finishCopy makes what is better made after the rows: indexes, constraints,
 // triggers. In one transaction with the stage, so it happens once.
-func finishCopy(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := postgres.LoadSchema(ctx, tx, genesis.PostData); err != nil {
+func finishCopy(ctx context.Context, run *runners, genesis postgres.Genesis) error {
+	run.begin()
+	return pgx.BeginFunc(ctx, run.conn, func(tx pgx.Tx) error {
+		if err := loadPostData(ctx, run, tx, genesis.PostData); err != nil {
 			return fmt.Errorf("create indexes and constraints: %w", err)
 		}
 		if err := checkTables(ctx, tx); err != nil {
 			return err
 		}
+		if err := run.finish(ctx); err != nil {
+			return err
+		}
 		return postgres.SetReady(ctx, tx)
 	})
+}
+
+// loadPostData executes each statement of the post-data as the owner of its table.
+func loadPostData(ctx context.Context, run *runners, tx pgx.Tx, text string) error {
+	steps, err := postgres.Steps(text)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		owner, err := postgres.StepOwner(ctx, tx, s)
+		if err != nil {
+			return err
+		}
+		direct, err := run.direct(ctx, owner)
+		if err != nil {
+			return err
+		}
+		if direct {
+			err = postgres.RunStep(ctx, tx, s)
+		} else {
+			_, err = run.run(ctx, owner, s.Text, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("%w in: %s", err, s.Text)
+		}
+	}
+	return nil
 }

@@ -26,12 +26,19 @@ type plan struct {
 	keyAt      []int
 	params     []int // positions of the statement's parameters
 	sql        string
+	// role is who executes the statement: the owner of the table where code of users runs
+	// in it. Then the values are one array of two dimensions. Empty: the session itself.
+	role string
 }
 
 func newPlan(s *action.Shape, t *table) *plan {
-	p := &plan{shape: s, table: t}
+	p := &plan{shape: s, table: t, role: t.guard(s)}
 	if s.Op == action.Insert {
 		p.key = positions(t.key, s.Set, 0)
+		if p.role != "" {
+			p.params, p.sql = upTo(len(s.Set)), p.insert()
+			return p
+		}
 		p.sql = "COPY " + t.name.SQL() + copyColumns(s.Set) + " FROM STDIN"
 		return p
 	}
@@ -81,6 +88,30 @@ func copyColumns(columns []string) string {
 	return " (" + columnList("", columns) + ")"
 }
 
+// insert writes INSERT for rows that COPY, which no function can do, would insert.
+// Parameters: an array of text per column.
+func (p *plan) insert() string {
+	if len(p.shape.Set) == 0 {
+		return "INSERT INTO " + p.table.name.SQL() + " SELECT FROM generate_series(1, ($1)[1][1]::int)"
+	}
+	casts, from := p.unnested()
+	return "INSERT INTO " + p.table.name.SQL() + " (" + columnList("", p.shape.Set) + ") OVERRIDING SYSTEM VALUE SELECT " + casts + " FROM unnest" + from
+}
+
+// param is parameter n of the statement, from 1: an array of text.
+func (p *plan) param(n int) string {
+	if p.role != "" {
+		return element(n)
+	}
+	return "$" + strconv.Itoa(n) + "::text[]"
+}
+
+// element is row n, from 1, of an array of two dimensions.
+func element(n int) string {
+	i := strconv.Itoa(n)
+	return "($1)[" + i + ":" + i + "]"
+}
+
 // keyed tells whether rows are found by a unique key of the table here.
 func (p *plan) keyed() bool { return p.key != nil }
 
@@ -108,21 +139,34 @@ const (
 	setPrefix = "pgbridge_set"
 )
 
+// finder is a plan of a statement that finds rows by columns.
+func (t *table) finder(columns []string) *plan {
+	s := &action.Shape{Op: action.Delete}
+	return &plan{table: t, shape: s, keyColumns: columns, role: t.guard(s)}
+}
+
+// written tells whether this transaction wrote a row.
+const written = "(age(t.xmin) <= age(pg_current_xact_id()::xid))"
+
 // look is the statement that finds rows by key, each with its number among the
 // parameters, and tells of each whether this transaction wrote it.
 func (t *table) look() string {
-	p := &plan{table: t, shape: &action.Shape{Op: action.Delete}, keyColumns: t.key}
-	return "SELECT v.n, age(t.xmin) <= age(pg_current_xact_id()::xid), " + columnList("t.", t.columns) +
+	p := t.finder(t.key)
+	if p.role != "" {
+		return "SELECT coalesce(json_agg(array_to_json(ARRAY[v.n::text, " + written + "::int::text" + textList("t.", t.columns) +
+			"])), '[]')::text FROM " + t.target + " t JOIN " + p.numbered() + " ON " + p.match()
+	}
+	return "SELECT v.n, " + written + ", " + columnList("t.", t.columns) +
 		" FROM " + t.target + " t JOIN " + p.numbered() + " ON " + p.match()
 }
 
 // missing is the statement that counts the whole rows, among the parameters,
 // that the table has not.
 func (t *table) missing() string {
-	p := &plan{table: t, shape: &action.Shape{Op: action.Delete}, keyColumns: t.columns}
+	p := t.finder(t.columns)
 	return "WITH want AS (SELECT " + p.wholeOfSource() + " AS w, count(*) AS n FROM " + p.source() + " GROUP BY 1), " +
 		"here AS (SELECT " + p.wholeOfTable() + " AS w, count(*) AS n FROM " + t.target + " t GROUP BY 1) " +
-		"SELECT coalesce(sum(greatest(want.n - coalesce(here.n, 0), 0)), 0) FROM want LEFT JOIN here USING (w)"
+		"SELECT coalesce(sum(greatest(want.n - coalesce(here.n, 0), 0)), 0)::text FROM want LEFT JOIN here USING (w)"
 }
 
 // source is the rows of the parameters, each value cast to its column's type; of
@@ -144,13 +188,13 @@ func (p *plan) unnested() (casted, from string) {
 	add := func(prefix string, columns []string, read func(column, string) string) {
 		for i, c := range columns {
 			name := prefix + strconv.Itoa(i)
-			params = append(params, "$"+strconv.Itoa(len(params)+1)+"::text[]")
+			params = append(params, p.param(len(params)+1))
 			names = append(names, name)
 			casts = append(casts, read(p.table.types[c], "u."+name)+" AS "+name)
 		}
 	}
 	add(keyPrefix, p.keyColumns, column.readOld)
-	if p.shape.Op == action.Update {
+	if p.shape.Op == action.Update || p.shape.Op == action.Insert {
 		add(setPrefix, p.shape.Set, column.read)
 	}
 	return strings.Join(casts, ", "), "(" + strings.Join(params, ", ") + ") u (" + strings.Join(names, ", ") + ")"

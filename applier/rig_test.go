@@ -79,6 +79,12 @@ func (r *rig) target(t *testing.T) *target {
 	if _, err := conn.Exec(t.Context(), "SET session_replication_role = replica; SET synchronous_commit = off"); err != nil {
 		t.Fatal(err)
 	}
+	return r.targetOn(t, conn)
+}
+
+// targetOn begins where the database is, in a session that is open to apply.
+func (r *rig) targetOn(t *testing.T, conn *pgx.Conn) *target {
+	t.Helper()
 	var published []action.Name
 	for _, row := range r.db.Query(t, "SELECT tablename FROM pg_tables WHERE schemaname = 'work'") {
 		published = append(published, work(row[0]))

@@ -2,7 +2,6 @@ package applier
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,13 +11,6 @@ import (
 	"github.com/pgbridge/pgbridge/ddl"
 	"github.com/pgbridge/pgbridge/postgres"
 )
-
-// settings are those under which a statement may run. A record that names
-// another is of a later pgbridge.
-var settings = []string{
-	"search_path", "TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings", "array_nulls", "transform_null_equals", "xmloption",
-	"bytea_output", "extra_float_digits", "default_table_access_method",
-}
 
 // allowed refuses, before anything of r is applied, a record that is written
 // against another schema, or that changes it without the right to. skip is the
@@ -99,54 +91,49 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 	if ddl.Tag(statement) == "" {
 		return errors.New("not a statement that changes a schema")
 	}
-	var keys map[string]any
-	if err := json.Unmarshal([]byte(text), &keys); err != nil {
-		return fmt.Errorf("settings: %w", err)
+	s, err := parseStatement(statement, text)
+	if err != nil {
+		return err
 	}
-	under := map[string]string{}
-	for name, value := range keys {
-		text, ok := value.(string)
-		switch {
-		case name == "role" || name == "object": // all is done as the role of the session
-		case ok && slices.Contains(settings, name):
-			under[name] = text
-		default:
-			return fmt.Errorf("setting %q is not known to this pgbridge: update it", name)
+	if s.object != nil && s.newOwner() {
+		return t.changeOwner(ctx, s)
+	}
+	role := s.role
+	if s.object != nil {
+		if role, err = s.object.owner(ctx, t.conn); err != nil {
+			return err
 		}
 	}
-	under["check_function_bodies"] = "off" // they may mention what comes later
-	before, err := t.exchange(ctx, under)
+	direct, err := t.runners.direct(ctx, role)
 	if err != nil {
+		return err
+	}
+	if err := t.set(ctx, s.under); err != nil {
+		return err
+	}
+	if !direct {
+		_, err := t.runners.run(ctx, role, statement, nil)
 		return err
 	}
 	// The extended protocol takes one statement and no more.
 	if _, err := t.conn.PgConn().ExecParams(ctx, statement, nil, nil, nil, nil).Close(); err != nil {
 		return err
 	}
-	_, err = t.exchange(ctx, before)
-	return err
+	return t.runners.ran(ctx)
 }
 
-// exchange sets settings for the transaction and returns what they were.
-func (t *target) exchange(ctx context.Context, to map[string]string) (map[string]string, error) {
-	names := slices.Sorted(maps.Keys(to))
+// set sets settings for a statement. What comes after the statement puts them back.
+func (t *target) set(ctx context.Context, under map[string]string) error {
+	names := slices.Sorted(maps.Keys(under))
 	values := make([]string, len(names))
 	for i, name := range names {
-		values[i] = to[name]
+		values[i] = under[name]
 	}
-	var before []string
-	err := t.conn.QueryRow(ctx, "SELECT array_agg(current_setting(n) ORDER BY i) FROM unnest($1::text[]) WITH ORDINALITY s (n, i)", names).Scan(&before)
-	if err == nil {
-		_, err = t.conn.Exec(ctx, "SELECT set_config(n, v, true) FROM unnest($1::text[], $2::text[]) s (n, v)", names, values)
-	}
+	_, err := t.conn.Exec(ctx, "SELECT set_config(n, v, true) FROM unnest($1::text[], $2::text[]) s (n, v)", names, values)
 	if err != nil {
-		return nil, fmt.Errorf("settings: %w", err)
+		return fmt.Errorf("settings: %w", err)
 	}
-	was := map[string]string{}
-	for i, name := range names {
-		was[name] = before[i]
-	}
-	return was, nil
+	return nil
 }
 
 // clear deletes all rows of a table. Those that it has now follow.
@@ -159,7 +146,12 @@ func (t *target) clear(ctx context.Context, s *action.Shape) error {
 		return fmt.Errorf("apply %s: %w", s.Action(), err)
 	}
 	for _, part := range tab.parts {
-		if _, err := t.conn.Exec(ctx, "DELETE FROM "+part); err != nil {
+		if tab.guard(&action.Shape{Op: action.Delete}) == "" {
+			_, err = t.conn.Exec(ctx, "DELETE FROM "+part)
+		} else {
+			_, err = t.w.asOwner(ctx, tab, "DELETE FROM "+part, nil)
+		}
+		if err != nil {
 			return fmt.Errorf("apply %s: %w", s.Action(), err)
 		}
 	}
@@ -187,8 +179,10 @@ func (t *target) keepSchema(ctx context.Context) error {
 	if !t.altered {
 		return nil
 	}
-	if err := postgres.CloseDefiners(ctx, t.conn); err != nil {
-		return err
+	if t.runners.superuser {
+		if err := postgres.CloseDefiners(ctx, t.conn); err != nil {
+			return err
+		}
 	}
 	return keepTables(ctx, t.conn, t.own)
 }

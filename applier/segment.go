@@ -108,8 +108,8 @@ func (t *target) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-		return fmt.Errorf("deferred triggers: %w", err)
+	if err := t.runners.constraints(ctx, "IMMEDIATE"); err != nil {
+		return err
 	}
 	after, err := t.counters.read(ctx)
 	if err != nil {
@@ -151,18 +151,23 @@ func (t *target) call(ctx context.Context, r callRun) error {
 	if r.plan.shape.Op == action.Call {
 		role = "origin"
 	}
-	if err := t.setLocal(ctx, role, callTimeout, action.QuoteIdent(r.plan.shape.Function.Schema)+", public"); err != nil {
+	if err := t.runners.prepareCall(ctx, r.plan.role, role, action.QuoteIdent(r.plan.shape.Function.Schema)+", public"); err != nil {
 		return err
 	}
-	if err := t.w.call(ctx, r.plan, t.segment.values, r.at); err != nil {
-		return err
+	if r.plan.role == "" {
+		if err := t.w.call(ctx, r.plan, t.segment.values, r.at); err != nil {
+			return err
+		}
+		return t.runners.ran(ctx)
 	}
-	return t.setLocal(ctx, "replica", "0", "")
-}
-
-func (t *target) setLocal(ctx context.Context, role, timeout, path string) error {
-	_, err := t.conn.Exec(ctx, `SELECT set_config('session_replication_role', $1, true), set_config('statement_timeout', $2, true), set_config('search_path', $3, true)`,
-		role, timeout, path)
+	args := appendTextMatrix(nil, t.segment.values, r.at, r.plan.params)
+	if len(r.plan.params) == 0 {
+		args = countArgument(len(r.at))
+	}
+	n, err := t.runners.run(ctx, r.plan.role, r.plan.sql, args)
+	if err == nil && n != int64(len(r.at)) {
+		err = fmt.Errorf("called %d times, want %d", n, len(r.at))
+	}
 	return err
 }
 

@@ -16,13 +16,41 @@ import (
 // and foreign keys do not act again, commits do not wait for the disk (progress
 // is lost with the data), and what it writes is marked as not of this database.
 func openSession(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
-	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil {
-		return fmt.Errorf("open session to apply: %w: the role must be superuser, or: GRANT SET ON PARAMETER session_replication_role TO it", err)
+	replica, err := replicaSQL(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("open session to apply: %w", err)
 	}
-	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+	if _, err := conn.Exec(ctx, replica); err != nil {
+		return fmt.Errorf("open session to apply: %w: GRANT SET ON PARAMETER session_replication_role TO the role (from 15 on), or GRANT EXECUTE ON FUNCTION pgbridge.replica_role(text) TO it", err)
+	}
+	if _, err := conn.Exec(ctx, noWait); err != nil {
 		return fmt.Errorf("open session to apply: %w", err)
 	}
 	return openOrigin(ctx, conn, w)
+}
+
+// noWait: commits do not wait for the disk.
+const noWait = "SET synchronous_commit = off"
+
+// byFunction sets session_replication_role in a session that may not by itself.
+const byFunction = "SELECT pgbridge.replica_role('replica')"
+
+// replicaSQL is how a session sets session_replication_role to replica: by itself where
+// it may, else by a function of schema pgbridge. Before 15 only a superuser may.
+func replicaSQL(ctx context.Context, conn *pgx.Conn) (string, error) {
+	query := "SELECT pg_catalog.has_parameter_privilege('session_replication_role', 'SET')"
+	if postgres.Before15(conn) {
+		query = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+	}
+	var may bool
+	err := conn.QueryRow(ctx, query).Scan(&may)
+	if err != nil {
+		return "", fmt.Errorf("look up the role of the session: %w", err)
+	}
+	if may {
+		return "SET session_replication_role = replica", nil
+	}
+	return byFunction, nil
 }
 
 // openOrigin begins to work under a replication origin, by which capture knows

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -20,6 +21,7 @@ func (t *target) begin(ctx context.Context) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	t.tx, t.called, t.altered = tx, nil, false
+	t.runners.begin()
 	return nil
 }
 
@@ -29,6 +31,9 @@ func (t *target) commit(ctx context.Context) error {
 		return err
 	}
 	if err := t.keepSchema(ctx); err != nil {
+		return err
+	}
+	if err := t.runners.finish(ctx); err != nil {
 		return err
 	}
 	if err := postgres.SaveProgress(ctx, t.conn, t.pos); err != nil {
@@ -79,26 +84,71 @@ func (t *target) truncate(ctx context.Context) error {
 	if err := t.flushAll(ctx); err != nil {
 		return err
 	}
-	var names []string
+	var names, owners []string
+	of := map[string][]string{}
 	for _, s := range t.truncates {
 		tab, err := t.tables.get(ctx, s.Table)
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", s.Action(), err)
 		}
-		names = append(names, tab.parts...)
+		if len(of[tab.owner]) == 0 {
+			owners = append(owners, tab.owner)
+		}
+		names, of[tab.owner] = append(names, tab.parts...), append(of[tab.owner], tab.parts...)
 	}
-	sql := "TRUNCATE " + strings.Join(names, ", ")
+	end := ""
 	if t.truncates[0].Restart {
-		sql += " RESTART IDENTITY"
+		end = " RESTART IDENTITY"
 	}
 	t.truncates = t.truncates[:0]
 	if len(names) == 0 { // all of it is foreign
 		return nil
 	}
-	if _, err := t.conn.Exec(ctx, sql); err != nil {
+	if role, err := t.mayTruncate(ctx, owners, names); err != nil {
 		return fmt.Errorf("apply truncate of %s: %w", strings.Join(names, ", "), err)
+	} else if role != "" {
+		owners, of = []string{role}, map[string][]string{role: names}
+	}
+	for _, owner := range owners {
+		if err := t.runAs(ctx, owner, "TRUNCATE "+strings.Join(of[owner], ", ")+end); err != nil {
+			return fmt.Errorf("apply truncate of %s: %w", strings.Join(of[owner], ", "), err)
+		}
 	}
 	return nil
+}
+
+// mayTruncate is the first of the owners of tables that may empty all of them: the source
+// did it with one statement, and a foreign key between two tables lets neither be emptied
+// alone. It is empty where no owner may; then each empties its own.
+func (t *target) mayTruncate(ctx context.Context, owners, names []string) (string, error) {
+	if len(owners) == 1 {
+		return owners[0], nil
+	}
+	const query = `SELECT o FROM unnest($1::text[]) WITH ORDINALITY u (o, i) WHERE NOT EXISTS (
+			SELECT FROM unnest($2::text[]) t WHERE NOT has_table_privilege(o, t, 'TRUNCATE')) ORDER BY i LIMIT 1`
+	tables := make([]string, len(names))
+	for i, name := range names {
+		tables[i] = strings.TrimPrefix(name, "ONLY ")
+	}
+	var role string
+	err := t.conn.QueryRow(ctx, query, owners, tables).Scan(&role)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return role, err
+}
+
+// runAs executes a statement as a role.
+func (t *target) runAs(ctx context.Context, role, statement string) error {
+	direct, err := t.runners.direct(ctx, role)
+	switch {
+	case err != nil:
+	case direct:
+		_, err = t.conn.Exec(ctx, statement)
+	default:
+		_, err = t.runners.run(ctx, role, statement, nil)
+	}
+	return err
 }
 
 // raise moves sequences to at least the given values, in their own direction, as

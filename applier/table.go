@@ -31,6 +31,11 @@ type table struct {
 	key []string
 	// equal are the operators by which the index of key compares, one per column.
 	equal []string
+	owner string
+	// forced: row level security holds for the owner, too.
+	forced bool
+	// code is code of users that runs when rows are written.
+	code []userCode
 	// ordered: triggers of the table, or of a partition, fire here (ENABLE
 	// ALWAYS or REPLICA), so the order of changes can be seen.
 	ordered bool
@@ -67,8 +72,9 @@ func (c column) as(typ, text string) string {
 // someone else is noticed when a statement fails; the cache goes with the
 // connection.
 type tables struct {
-	conn  *pgx.Conn
-	known map[action.Name]*table
+	conn    *pgx.Conn
+	runners *runners
+	known   map[action.Name]*table
 }
 
 const tableQuery = `SELECT c.oid, c.relkind = 'p',
@@ -76,6 +82,8 @@ const tableQuery = `SELECT c.oid, c.relkind = 'p',
 		AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R'))
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
+
+const ownerQuery = "SELECT pg_catalog.pg_get_userbyid(relowner)::text, relrowsecurity AND relforcerowsecurity FROM pg_catalog.pg_class WHERE oid = $1"
 
 const partsQuery = `WITH tree AS (SELECT c.oid, c.relkind, format('ONLY %I.%I', n.nspname, c.relname) AS name
 		FROM pg_partition_tree($1) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -131,6 +139,12 @@ func (ts *tables) read(ctx context.Context, name action.Name) (*table, error) {
 	if !partitioned {
 		t.target = "ONLY " + t.target
 	}
+	if err := ts.conn.QueryRow(ctx, ownerQuery, oid).Scan(&t.owner, &t.forced); err != nil {
+		return nil, err
+	}
+	if err := ts.readCode(ctx, t, oid); err != nil {
+		return nil, err
+	}
 	rows, err := ts.conn.Query(ctx, partsQuery, oid, t.target)
 	if err != nil {
 		return nil, err
@@ -171,6 +185,16 @@ func (t *table) check(s *action.Shape) error {
 		}
 	}
 	return nil
+}
+
+// textList writes the texts of columns, as their types write them, each after a comma.
+func textList(prefix string, columns []string) string {
+	var b strings.Builder
+	for _, c := range columns {
+		c = prefix + action.QuoteIdent(c)
+		b.WriteString(", CASE WHEN num_nulls(" + c + ") = 0 THEN concat(" + c + ") END")
+	}
+	return b.String()
 }
 
 // columnList writes columns for a statement, each with the prefix.

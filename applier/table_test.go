@@ -32,7 +32,8 @@ func TestTables(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := g.rig(t, test.tables)
-			ts := tables{conn: r.connect(t)}
+			conn := r.connect(t)
+			ts := tables{conn: conn, runners: &runners{conn: conn}}
 			got, err := ts.get(t.Context(), work("item"))
 			if err != nil {
 				t.Fatal(err)

@@ -45,6 +45,7 @@ type target struct {
 	plans     map[*action.Shape]*plan
 	functions functions
 	counters  counters
+	runners   *runners
 
 	// What is under way:
 	reader    action.Reader
@@ -60,9 +61,10 @@ type target struct {
 
 // newTarget returns a target of the published tables of a database.
 func newTarget(conn *pgx.Conn, pos postgres.Progress, published []action.Name) *target {
+	run := &runners{conn: conn}
 	return &target{
-		conn: conn, pos: pos, at: cursorAt(pos), w: writer{conn: conn}, tables: tables{conn: conn},
-		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{}, functions: functions{conn: conn}, counters: counters{conn: conn, tables: published},
+		conn: conn, pos: pos, at: cursorAt(pos), runners: run, w: writer{conn: conn, runners: run}, tables: tables{conn: conn, runners: run},
+		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{}, functions: functions{conn: conn, runners: run}, counters: counters{conn: conn, tables: published},
 	}
 }
 

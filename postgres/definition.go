@@ -47,16 +47,7 @@ func LoadDefinitions(ctx context.Context, q Querier) (Definitions, error) {
 // if what it calls is here: other actions may call it. Rights do not travel, so
 // what only its owner may execute is made so here, too.
 func SaveDefinition(ctx context.Context, q Querier, name, function string, text *string) error {
-	query, args := "WITH gone AS (DELETE FROM pgbridge.action WHERE name = $1) SELECT pgbridge.drop_generated($1)", []any{name}
-	if text != nil {
-		query = `INSERT INTO pgbridge.action (name, function, definition) VALUES ($1, $2, $3::text::json)
-			ON CONFLICT (name) DO UPDATE SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp())`
-		args = append(args, function, *text)
-	}
-	_, err := q.Exec(ctx, query, args...)
-	if err == nil && text != nil {
-		_, err = q.Exec(ctx, "SELECT pgbridge.generate(f), pgbridge.close_function(f) FROM pgbridge.find_function($1) f WHERE f IS NOT NULL", function)
-	}
+	_, err := q.Exec(ctx, "SELECT pgbridge.follow_definition($1, $2, $3)", name, function, text)
 	return wrapUnlessNil("keep the definition of "+name, err)
 }
 

@@ -152,6 +152,21 @@ func pinSession(ctx context.Context, conn *pgconn.PgConn) error {
 	return err
 }
 
+// Before15 tells whether the server is older than 15, where rights to set parameters
+// cannot be granted.
+func Before15(conn *pgx.Conn) bool {
+	return majorOf(conn.PgConn().ParameterStatus("server_version")) < 15
+}
+
+// Repin is SQL that puts back every setting of a session of this package, after code
+// that may have changed them: the pins of the startup packet, and what was pinned later.
+func Repin(conn *pgconn.PgConn) string {
+	if majorOf(conn.ParameterStatus("server_version")) < 17 {
+		return "RESET ALL"
+	}
+	return "RESET ALL; SET transaction_timeout = 0"
+}
+
 // majorOf reads the major version of texts like 15.18 (Debian), 18beta1, 19devel.
 func majorOf(version string) int {
 	end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })

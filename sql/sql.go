@@ -26,6 +26,6 @@ var Functions embed.FS
 // after the functions that they call, rights after all.
 var Order = []string{
 	"names", "values", "marks", "notes", "locks", "faults", "definitions", "calls",
-	"publication", "identities", "rows", "objects", "frames", "statements", "authors", "privileges",
-	"watch", "views", "rights",
+	"publication", "identities", "rows", "objects", "frames", "statements", "owners", "authors", "privileges",
+	"watch", "runners", "guards", "following", "views", "rights",
 }

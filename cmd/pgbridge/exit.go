@@ -66,7 +66,7 @@ func needsPerson(err error) bool {
 		return true
 	}
 	for _, target := range []error{
-		applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, ddl.ErrStatement,
+		applier.ErrUnknown, applier.ErrTooEarly, applier.ErrSchema, applier.ErrRole, ddl.ErrStatement,
 		postgres.ErrNoChain, postgres.ErrNewer, postgres.ErrOlder, postgres.ErrRights, checkpoint.ErrMoved, checkpoint.ErrKey,
 		publisher.ErrKey, publisher.ErrMoved, publisher.ErrPublication, publisher.ErrText, slot.ErrLost,
 	} {

@@ -45,6 +45,15 @@ CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges t
         ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.restore'),
         ('SELECT, INSERT, DELETE', 'TABLE pgbridge.restore_chunk'),
         ('SELECT, INSERT, DELETE', 'TABLE pgbridge.restore_step'),
+        -- to run statements and code of users as whom they belong to
+        ('EXECUTE', 'FUNCTION pgbridge.run_as(name, text, text[], boolean)'),
+        ('EXECUTE', 'FUNCTION pgbridge.object_owner(text, text[], text[])'),
+        ('EXECUTE', 'FUNCTION pgbridge.change_owner(text, text[], text[], name)'),
+        ('EXECUTE', 'FUNCTION pgbridge.user_code(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.deferrable_touched()'),
+        ('EXECUTE', 'FUNCTION pgbridge.refuse_pending()'),
+        ('EXECUTE', 'FUNCTION pgbridge.replica_role(text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.follow_definition(text, text, text)'),
         -- to say how it stands
         ('SELECT, INSERT', 'TABLE pgbridge.drill'),
         ('SELECT', 'TABLE pgbridge.action'),
@@ -78,7 +87,7 @@ DECLARE
     statement text;
 BEGIN
     PERFORM pgbridge.close_function(p.oid::regprocedure) FROM pg_proc AS p
-        WHERE p.pronamespace = 'pgbridge'::regnamespace AND NOT EXISTS (
+        WHERE p.pronamespace = 'pgbridge'::regnamespace AND p.proname NOT LIKE 'run as %' AND NOT EXISTS (
             SELECT FROM pgbridge.action AS a WHERE p.proname = ANY (pgbridge.generated(a.name)));
     FOR statement IN
         WITH held (object, owner, acl) AS (

@@ -1,0 +1,26 @@
+-- What a follower's session, whose role owns nothing here, asks the owner of this schema to do.
+
+-- Keeps the definition of an action that came by the stream; NULL drops it. The functions by
+-- which the application calls the action come and go with it, if its function is here.
+CREATE OR REPLACE FUNCTION pgbridge.follow_definition(action text, function text, definition text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found oid;
+BEGIN
+    IF definition IS NULL THEN
+        DELETE FROM pgbridge.action a WHERE a.name = follow_definition.action;
+        PERFORM pgbridge.drop_generated(action);
+        RETURN;
+    END IF;
+    INSERT INTO pgbridge.action (name, function, definition)
+    VALUES (action, follow_definition.function, follow_definition.definition::json)
+    ON CONFLICT (name) DO UPDATE
+        SET (function, definition, changed_at) = (excluded.function, excluded.definition, clock_timestamp());
+    found := pgbridge.find_function(function);
+    IF found IS NOT NULL THEN
+        PERFORM pgbridge.generate(found);
+        PERFORM pgbridge.close_function(found::regprocedure);
+    END IF;
+END $$;
