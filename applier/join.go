@@ -56,8 +56,9 @@ func OpenGenesis(r *archive.Record) (postgres.Genesis, error) {
 // Join makes an empty database a follower of the one that record founds:
 // schema pgbridge, the tables, no rows and no indexes yet. Doing it again does
 // nothing. A database that is not empty, or that is something else already, is
-// refused.
-func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis postgres.Genesis) error {
+// refused. Roles that the schema names must be there; which
+// these are depends on without.
+func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis postgres.Genesis, without postgres.Without) error {
 	installed, err := postgres.Installed(ctx, conn)
 	if err != nil {
 		return err
@@ -79,20 +80,31 @@ func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis po
 	if err := postgres.Migrate(ctx, conn); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis) })
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis, without) })
 }
 
-func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgres.Genesis) error {
-	if err := postgres.LoadSchema(ctx, tx, genesis.PreData); err != nil {
-		return fmt.Errorf("create tables: %w", err)
-	}
-	if err := postgres.CloseDefiners(ctx, tx); err != nil {
+func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgres.Genesis, without postgres.Without) error {
+	how, err := postgres.NewLoading(ctx, tx, genesis.Roles, without)
+	if err != nil {
 		return err
 	}
-	err := postgres.SaveDatabase(ctx, tx, postgres.Database{
-		Role: postgres.RoleFollower, Stage: postgres.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes,
+	steps, err := postgres.Steps(genesis.PostData, how)
+	if err != nil {
+		return err
+	}
+	if err := postgres.LoadSchema(ctx, tx, genesis.PreData, how); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	if err := postgres.LendRights(ctx, tx, steps); err != nil {
+		return err
+	}
+	err = postgres.SaveDatabase(ctx, tx, postgres.Database{
+		Role: postgres.RoleFollower, Stage: postgres.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes, Without: without,
 	})
 	if err != nil {
+		return err
+	}
+	if err := postgres.CloseDefiners(ctx, tx); err != nil {
 		return err
 	}
 	h := record.Header
@@ -105,11 +117,18 @@ func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgr
 // triggers. In one transaction with the stage, so it happens once.
 func finishCopy(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := postgres.LoadSchema(ctx, tx, genesis.PostData); err != nil {
-			return fmt.Errorf("create indexes and constraints: %w", err)
-		}
 		d, err := postgres.LoadDatabase(ctx, tx)
 		if err != nil {
+			return err
+		}
+		how, err := postgres.NewLoading(ctx, tx, genesis.Roles, d.Without)
+		if err != nil {
+			return err
+		}
+		if err := postgres.FinishSchema(ctx, tx, genesis.PostData, how); err != nil {
+			return fmt.Errorf("create indexes and constraints: %w", err)
+		}
+		if err := postgres.CloseDefiners(ctx, tx); err != nil {
 			return err
 		}
 		if err := checkTables(ctx, tx); err != nil {

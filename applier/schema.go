@@ -179,12 +179,13 @@ func (t *target) forgetSchema(ctx context.Context) error {
 }
 
 // keepSchema does, before the commit of a transaction that changed the schema,
-// what joining does: rights do not travel, and the tables are remembered.
+// what joining does: routines with their owner's rights are closed, for rights do not
+// travel in the stream, and the tables are remembered.
 func (t *target) keepSchema(ctx context.Context) error {
 	if !t.altered {
 		return nil
 	}
-	if err := postgres.CloseDefiners(ctx, t.conn); err != nil {
+	if err := postgres.CloseNewDefiners(ctx, t.conn); err != nil {
 		return err
 	}
 	return keepTables(ctx, t.conn, t.own)

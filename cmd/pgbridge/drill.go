@@ -40,8 +40,8 @@ newer version. Three variables of the environment choose:
   PGBRIDGE_SERVER_IMAGE   another image, with the extensions of the database, say
   PGBRIDGE_SERVER_BINDIR  the folder with postgres and initdb
 
-It asks for a password that nobody else knows. Roles that policies name are made
-there. There must be room for the whole database: in the folder for temporary files
+It asks for a password that nobody else knows. The roles of the database are
+made there. There must be room for the whole database: in the folder for temporary files
 (TMPDIR), or where Docker keeps its volumes. However the drill ends, killed or not,
 the server goes with it.
 
@@ -172,7 +172,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		return err
 	}
 	d.report.Name = plan.genesis.Name
-	needs, err := plan.source()
+	needs, err := plan.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		if plan.base, err = earlier(ctx, plan); err != nil {
 			return err
 		}
-		if needs, err = alsoNeeds(plan, needs); err != nil {
+		if needs, err = alsoNeeds(ctx, plan, needs); err != nil {
 			return err
 		}
 	}

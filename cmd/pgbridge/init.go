@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/pgbridge/pgbridge/action"
@@ -16,12 +17,15 @@ import (
 func newInit() *cobra.Command {
 	var name, join, scope string
 	var tables []string
+	var rights rightsOptions
 	cmd := &cobra.Command{
 		Use:   "init --name NAME | --join DB-ID",
 		Short: "Set up a database: to publish, or to follow another; print the db-id",
 		Long: `Init --name founds a database: it makes schema pgbridge, a publication and a
 slot, and puts the genesis and all rows that exist into the outbox, from where
-pgbridge run publishes them. Init --join makes an empty database a follower.
+pgbridge run publishes them. Init --join makes an empty database a follower. The
+roles that the database uses must be there, or --create-roles makes them; these flags
+are those of pgbridge restore.
 
 As a superuser init --name also makes event triggers: with them changes of the
 schema are published too. pgbridge check says when they are not there.
@@ -38,7 +42,7 @@ is undone and begun anew.`,
 			case (name == "") == (join == ""):
 				return usageError{errors.New("give --name NAME to found a database, or --join DB-ID to follow one")}
 			case join != "":
-				return a.join(cmd.Context(), join)
+				return a.join(cmd.Context(), join, rights)
 			}
 			published, err := chooseScope(scope, tables)
 			if err != nil {
@@ -51,6 +55,7 @@ is undone and begun anew.`,
 	cmd.Flags().StringVar(&join, "join", "", "follow the database with this `id`")
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "publish this `schema.table` only, may be repeated; default: all tables")
 	cmd.Flags().StringVar(&scope, "tables", "", "`which` tables: all, also those made later; or listed, those of --table or that are there now (default: all, with --table listed)")
+	rights.flags(cmd.Flags())
 	return cmd
 }
 
@@ -140,7 +145,7 @@ func chooseTables(ctx context.Context, conn postgres.Querier, only []string) ([]
 	return chosen, nil
 }
 
-func (a *app) join(ctx context.Context, id string) error {
+func (a *app) join(ctx context.Context, id string, rights rightsOptions) error {
 	db, err := parseDBID(id)
 	if err != nil {
 		return err
@@ -161,8 +166,41 @@ func (a *app) join(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := applier.Join(ctx, conn, record, genesis); err != nil {
+	if err := a.prepareJoin(ctx, conn, genesis, rights); err != nil {
+		return err
+	}
+	if err := applier.Join(ctx, conn, record, genesis, rights.without); err != nil {
 		return err
 	}
 	return a.printDBID(db)
+}
+
+// prepareJoin refuses, before anything is written, a server that lacks what the
+// database needs, and makes the roles.
+func (a *app) prepareJoin(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis, rights rightsOptions) error {
+	installed, err := postgres.Installed(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if installed {
+		d, err := postgres.LoadDatabase(ctx, conn)
+		if err == nil {
+			return rights.same(d) // joined already
+		}
+		if !errors.Is(err, postgres.ErrNoDatabase) {
+			return err
+		}
+	}
+	source, err := rights.source(ctx, conn, genesis.Server, genesis.Roles, genesis.PreData, genesis.PostData)
+	if err != nil {
+		return err
+	}
+	findings, err := postgres.CheckSource(ctx, conn, source)
+	if err != nil {
+		return err
+	}
+	if err := a.refuse(findings); err != nil {
+		return err
+	}
+	return rights.make(ctx, a, conn, source)
 }

@@ -53,8 +53,15 @@ calls no function of the database. Interrupted anywhere, the same command goes o
 where it was.
 
 Before anything is written it looks whether the server can take the database in:
-encoding, collation, extensions, roles that policies name, version, rights. What
-stands in the way is listed, all of it at once.
+encoding, collation, extensions, roles, version, rights. What stands in the way is
+listed, all of it at once; for roles with the statements that make them.
+
+Owners and privileges are restored as pg_restore does. What belonged to a superuser
+belongs to the role that restores. --create-roles makes the roles that are missing:
+NOLOGIN, without a password, and without SUPERUSER, CREATEROLE, REPLICATION and
+BYPASSRLS. With --no-owner everything belongs to the role that restores; with
+--no-privileges nothing is granted or revoked. With one of the two, functions that
+run with their owner's rights can be executed by their owner only, as actions always.
 
 The result is proven on the way: the chain by its hashes and signatures, the rows of
 a checkpoint by its sums, and the whole database by the sums of the last later
@@ -91,6 +98,7 @@ type restoreOptions struct {
 	tables                      []string
 	jobs                        int
 	dryRun, follow              bool
+	rights                      rightsOptions
 }
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
@@ -101,6 +109,7 @@ func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.from, "from", "", "only from the archive of this `URL`, whatever else is configured")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "begin with the checkpoint of this `number`, or with none; default: the newest that can be used")
 	flags.BoolVar(&o.follow, "follow", false, "when it is restored, stay and follow, as pgbridge run does")
+	o.rights.flags(flags)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
 }
 
@@ -108,7 +117,7 @@ func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 8) }
 
 // parse makes a restore of the flags.
 func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {
-	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, began: now, from: newest}
+	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, began: now, from: newest, rights: o.rights}
 	var err error
 	if r.db, err = parseDBID(o.id); err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type restoring struct {
 	tables  []action.Name // nil: all
 	dryRun  bool
 	follows bool
+	rights  rightsOptions
 	began   time.Time
 	conn    *pgx.Conn // nil in a dry run without a database
 
@@ -38,6 +39,7 @@ type restoring struct {
 	begun    bool                   // by an earlier run
 	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
 	check    *checkpoint.Checkpoint // to compare with on the way; nil: none
+	needs    postgres.Source        // what the server must have
 	findings []postgres.Finding
 
 	result restored
@@ -86,13 +88,18 @@ func (r *restoring) restore(ctx context.Context) error {
 // load brings the database to where the replay begins.
 func (r *restoring) load(ctx context.Context) error {
 	r.result = restored{DB: r.db, Name: r.genesis.Name, LeftOut: []string{}, Views: []action.Name{}}
+	if !r.begun {
+		if err := r.rights.make(ctx, r.app, r.conn, r.needs); err != nil {
+			return err
+		}
+	}
 	if r.base != nil {
 		return r.loadCheckpoint(ctx)
 	}
 	if r.begun {
 		return nil
 	}
-	if err := applier.Join(ctx, r.conn, r.record, r.genesis); err != nil {
+	if err := applier.Join(ctx, r.conn, r.record, r.genesis, r.rights.without); err != nil {
 		return err
 	}
 	if r.tables == nil {
@@ -115,6 +122,7 @@ func (r *restoring) loadCheckpoint(ctx context.Context) error {
 func (r *restoring) loader() *checkpoint.Loader {
 	return &checkpoint.Loader{
 		Connect: r.connect, Library: r.chunks, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
+		Without: r.rights.without,
 	}
 }
 
@@ -211,7 +219,7 @@ func (r *restoring) part(ctx context.Context) (postgres.Genesis, error) {
 		r.result.LeftOut = append(r.result.LeftOut, keys...)
 		return g, err
 	}
-	steps, err := postgres.Steps(g.PostData)
+	steps, err := postgres.Steps(g.PostData, postgres.Loading{})
 	if err != nil {
 		return g, err
 	}
@@ -220,11 +228,11 @@ func (r *restoring) part(ctx context.Context) (postgres.Genesis, error) {
 		return g, err
 	}
 	r.result.LeftOut = append(r.result.LeftOut, keys...)
-	var b strings.Builder
-	for _, s := range kept {
-		b.WriteString(s.Text + ";\n\n")
+	statements := make([]postgres.Statement, len(kept))
+	for i, s := range kept {
+		statements[i] = s.Statement
 	}
-	g.PostData = b.String()
+	g.PostData = postgres.SchemaText(statements)
 	return g, nil
 }
 

@@ -566,7 +566,7 @@ BEGIN
         FROM pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a LEFT JOIN pg_roles g ON g.oid = a.grantee
         WHERE p.oid = function AND a.grantee <> p.proowner
     LOOP
-        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', function, grantee);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', function, grantee); -- what they gave others, too
     END LOOP;
 END $$;
 
