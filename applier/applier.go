@@ -140,11 +140,15 @@ func (a *Applier) published() []action.Name {
 	return names
 }
 
-// unfinished prepares to for a copy of the initial rows that is not over.
+// unfinished prepares to for what this copy is, and for initial rows that are not all there.
 func (a *Applier) unfinished(ctx context.Context, to *target) error {
 	d, err := postgres.LoadDatabase(ctx, to.conn)
-	if err != nil || d.Stage != postgres.StageCopy {
+	if err != nil {
 		return err
+	}
+	to.without = d.Without
+	if d.Stage != postgres.StageCopy {
+		return nil
 	}
 	to.finish = func(ctx context.Context) error { return finishCopy(ctx, to.runners, a.Genesis) }
 	return nil

@@ -53,11 +53,20 @@ func OpenGenesis(r *archive.Record) (postgres.Genesis, error) {
 	return genesis, nil
 }
 
+// Joining is how a database is made a follower.
+type Joining struct {
+	// Service is the role as which it will be applied, and which gets what belongs to
+	// superusers at the source; empty: that of the session.
+	Service string
+	Without postgres.Without
+}
+
 // Join makes an empty database a follower of the one that record founds:
 // schema pgbridge, the tables, no rows and no indexes yet. Doing it again does
 // nothing. A database that is not empty, or that is something else already, is
-// refused.
-func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis postgres.Genesis) error {
+// refused. Roles that the schema names must be there; which
+// these are depends on with.Without.
+func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis postgres.Genesis, with Joining) error {
 	installed, err := postgres.Installed(ctx, conn)
 	if err != nil {
 		return err
@@ -79,20 +88,40 @@ func Join(ctx context.Context, conn *pgx.Conn, record archive.Record, genesis po
 	if err := postgres.Install(ctx, conn); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis) })
+	if with.Service != "" {
+		if err := postgres.SetServiceRole(ctx, conn, with.Service); err != nil {
+			return err
+		}
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return found(ctx, tx, record, genesis, with) })
 }
 
-func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgres.Genesis) error {
-	if err := postgres.LoadSchema(ctx, tx, genesis.PreData); err != nil {
+func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgres.Genesis, with Joining) error {
+	how, err := postgres.NewLoading(ctx, tx, genesis.Roles, with.Without)
+	if err != nil {
+		return err
+	}
+	how = how.For(with.Service)
+	steps, err := postgres.Steps(genesis.PostData, how)
+	if err != nil {
+		return err
+	}
+	if err := postgres.LoadSchema(ctx, tx, genesis.PreData, how); err != nil {
 		return fmt.Errorf("create tables: %w", err)
+	}
+	if err := postgres.LendRights(ctx, tx, steps); err != nil {
+		return err
+	}
+	err = postgres.SaveDatabase(ctx, tx, postgres.Database{
+		Role: postgres.RoleFollower, Stage: postgres.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes, Without: with.Without,
+	})
+	if err != nil {
+		return err
 	}
 	if err := postgres.CloseDefiners(ctx, tx); err != nil {
 		return err
 	}
-	err := postgres.SaveDatabase(ctx, tx, postgres.Database{
-		Role: postgres.RoleFollower, Stage: postgres.StageCopy, Name: genesis.Name, ID: record.Digest, Genesis: record.Bytes,
-	})
-	if err != nil {
+	if err := postgres.AdmitAuthors(ctx, tx, genesis.Roles); err != nil {
 		return err
 	}
 	h := record.Header
@@ -106,7 +135,7 @@ func found(ctx context.Context, tx pgx.Tx, record archive.Record, genesis postgr
 func finishCopy(ctx context.Context, run *runners, genesis postgres.Genesis) error {
 	run.begin()
 	return pgx.BeginFunc(ctx, run.conn, func(tx pgx.Tx) error {
-		if err := loadPostData(ctx, run, tx, genesis.PostData); err != nil {
+		if err := finishSchema(ctx, run, tx, genesis); err != nil {
 			return fmt.Errorf("create indexes and constraints: %w", err)
 		}
 		if err := checkTables(ctx, tx); err != nil {
@@ -119,29 +148,50 @@ func finishCopy(ctx context.Context, run *runners, genesis postgres.Genesis) err
 	})
 }
 
-// loadPostData executes each statement of the post-data as the owner of its table.
-func loadPostData(ctx context.Context, run *runners, tx pgx.Tx, text string) error {
-	steps, err := postgres.Steps(text)
+// finishSchema executes each statement of the post-data as the role that it names. What
+// Join lent these roles is taken back before rights are given.
+func finishSchema(ctx context.Context, run *runners, tx pgx.Tx, genesis postgres.Genesis) error {
+	d, err := postgres.LoadDatabase(ctx, tx)
 	if err != nil {
 		return err
 	}
+	how, err := postgres.NewLoading(ctx, tx, genesis.Roles, d.Without)
+	if err != nil {
+		return err
+	}
+	steps, err := postgres.Steps(genesis.PostData, how)
+	if err != nil {
+		return err
+	}
+	returned := false
 	for _, s := range steps {
-		owner, err := postgres.StepOwner(ctx, tx, s)
-		if err != nil {
+		if s.Phase == postgres.PhaseRights && !returned {
+			if err := postgres.ReturnRights(ctx, tx); err != nil {
+				return err
+			}
+			returned = true
+		}
+		if err := run.step(ctx, tx, s); err != nil {
 			return err
 		}
-		direct, err := run.direct(ctx, owner)
-		if err != nil {
-			return err
-		}
-		if direct {
-			err = postgres.RunStep(ctx, tx, s)
-		} else {
-			_, err = run.run(ctx, owner, s.Text, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("%w in: %s", err, s.Text)
-		}
+	}
+	if returned {
+		return nil
+	}
+	return postgres.ReturnRights(ctx, tx)
+}
+
+// step executes a statement of a post-data.
+func (r *runners) step(ctx context.Context, tx pgx.Tx, s postgres.Step) error {
+	direct, err := r.direct(ctx, s.Role())
+	if err != nil {
+		return err
+	}
+	if direct {
+		return postgres.RunStep(ctx, tx, s)
+	}
+	if _, err := r.run(ctx, s.Role(), s.Text, nil); err != nil {
+		return fmt.Errorf("%w in: %s", err, s.Text)
 	}
 	return nil
 }

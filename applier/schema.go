@@ -92,8 +92,14 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 		return errors.New("not a statement that changes a schema")
 	}
 	s, err := parseStatement(statement, text)
-	if err != nil {
+	if err != nil || t.without.Privileges && ddl.IsRight(statement) {
 		return err
+	}
+	if t.without.Owner { // everything belongs to the role of the session
+		if s.newOwner() {
+			return nil
+		}
+		s.role, s.object = "", nil
 	}
 	if s.object != nil && s.newOwner() {
 		return t.changeOwner(ctx, s)
@@ -173,14 +179,19 @@ func (t *target) forgetSchema(ctx context.Context) error {
 	return nil
 }
 
-// keepSchema does, before the commit of a transaction that changed the schema,
-// what joining does: rights do not travel, and the tables are remembered.
+// keepSchema does, before the commit of a transaction that changed the schema, what
+// joining does: only the owner of an action executes it, whatever rights were given, and
+// the tables are remembered. A copy without owners or privileges also closes routines
+// that run with the rights of their owner.
 func (t *target) keepSchema(ctx context.Context) error {
 	if !t.altered {
 		return nil
 	}
-	if t.runners.superuser {
-		if err := postgres.CloseDefiners(ctx, t.conn); err != nil {
+	if _, err := t.conn.Exec(ctx, "SELECT pgbridge.close_actions()"); err != nil {
+		return fmt.Errorf("close actions to all but their owners: %w", err)
+	}
+	if t.without != (postgres.Without{}) {
+		if err := postgres.CloseNewDefiners(ctx, t.conn); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,8 @@ type target struct {
 	// What it was told:
 	rowsOnly bool // no function is called
 	decided  decisions
-	owner    action.Writer // who may change the schema
+	owner    action.Writer    // who may change the schema
+	without  postgres.Without // of owners and privileges
 	until    archive.Moment
 	only     []action.Name // the tables whose rows are applied; nil: all
 	// finish is called before the first transaction that is not part of the

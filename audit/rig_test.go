@@ -31,7 +31,7 @@ var post = action.Name{Schema: "public", Name: "post"}
 func newWriter(t testing.TB) *writer {
 	t.Helper()
 	w := &writer{t: t, key: archive.KeyFromSeed(sha256.Sum256([]byte("writer"))), clock: 1_700_000_000_000_000}
-	g := postgres.NewGenesis("board", w.key.Writer(), postgres.Server{Text: "15"}, []postgres.Table{{
+	g := postgres.NewGenesis("board", w.key.Writer(), postgres.Server{Text: "15"}, nil, []postgres.Table{{
 		Name: post, Columns: []postgres.Column{{Name: "id", Type: "integer"}, {Name: "title", Type: "text"}},
 		PrimaryKey: []string{"id"}, Identity: postgres.IdentityDefault, Key: []string{"id"},
 	}}, "CREATE TABLE public.post (id integer, title text);", "")

@@ -19,18 +19,25 @@ import (
 // Load and not changed.
 type Loader struct {
 	// Connect opens a connection with the session settings pinned.
-	Connect    func(context.Context) (*pgx.Conn, error)
+	Connect func(context.Context) (*pgx.Conn, error)
+	// ConnectRows opens one whose role writes rows and nothing else; nil: Connect.
+	ConnectRows func(context.Context) (*pgx.Conn, error)
+	// Service is the role that gets what belongs to superusers at the source; empty: that
+	// of the session.
+	Service    string
 	Library    *Library
 	Checkpoint *Checkpoint
 	Genesis    archive.Record // of the database
 	Name       string         // of the database
 	// Tables are those whose rows are wanted; nil: all. Foreign keys from them to
 	// others are not made (LeftOut).
-	Tables []action.Name
-	Jobs   int                   // sessions at work at once; 2 if zero
-	Report func(LoadReport)      // told now and then, by one goroutine at a time; may be nil
-	Log    *slog.Logger          // nil discards
-	loaded map[place]chunkLoaded // by an earlier Load
+	Tables  []action.Name
+	Without postgres.Without
+	Jobs    int                   // sessions at work at once; 2 if zero
+	Report  func(LoadReport)      // told now and then, by one goroutine at a time; may be nil
+	Log     *slog.Logger          // nil discards
+	loaded  map[place]chunkLoaded // by an earlier Load
+	how     postgres.Loading      // of owners and privileges
 }
 
 // LoadReport is how far a Load is.
@@ -78,6 +85,11 @@ func join(names []string, limit int) string {
 // It wraps ErrChunk where a chunk is not to be had, and a *StateError where rows
 // and sums of the checkpoint do not agree; conn must be outside of a transaction.
 func (l *Loader) Load(ctx context.Context, conn *pgx.Conn) error {
+	var err error
+	if l.how, err = postgres.NewLoading(ctx, conn, l.Checkpoint.Roles, l.Without); err != nil {
+		return err
+	}
+	l.how = l.how.For(l.Service)
 	at, err := l.begin(ctx, conn)
 	if err != nil {
 		return err
@@ -123,29 +135,40 @@ func (l *Loader) begin(ctx context.Context, conn *pgx.Conn) (phase, error) {
 	if err != nil {
 		return "", fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
 	}
+	steps, err := l.steps(ctx)
+	if err != nil {
+		return "", err
+	}
 	if err := postgres.RequireEmpty(ctx, conn); err != nil {
 		return "", err
 	}
 	if err := postgres.Install(ctx, conn); err != nil {
 		return "", err
 	}
-	return phaseRows, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.found(ctx, tx, text) })
+	return phaseRows, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.found(ctx, tx, text, steps) })
 }
 
-func (l *Loader) found(ctx context.Context, tx pgx.Tx, preData string) error {
-	if err := postgres.LoadSchema(ctx, tx, preData); err != nil {
+func (l *Loader) found(ctx context.Context, tx pgx.Tx, preData string, steps []postgres.Step) error {
+	if err := postgres.LoadSchema(ctx, tx, preData, l.how); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
-	if err := postgres.CloseDefiners(ctx, tx); err != nil {
+	if err := postgres.LendRights(ctx, tx, steps); err != nil {
 		return err
 	}
 	err := postgres.SaveDatabase(ctx, tx, postgres.Database{
 		Role: postgres.RoleFollower, Stage: postgres.StageRestore, Name: l.Name, ID: l.Genesis.Digest, Genesis: l.Genesis.Bytes,
+		Without: l.Without,
 	})
 	if err != nil {
 		return err
 	}
+	if err := postgres.CloseDefiners(ctx, tx); err != nil {
+		return err
+	}
 	c := l.Checkpoint
+	if err := postgres.AdmitAuthors(ctx, tx, c.Roles); err != nil {
+		return err
+	}
 	for _, h := range c.Heads {
 		err := postgres.SaveProgress(ctx, tx, postgres.Progress{
 			Writer: h.Writer, Epoch: h.Epoch, Seq: h.Seq, Digest: h.Digest, Complete: true, LSN: c.LSN, Clock: h.Clock, Schema: c.Schema, Skip: c.LSN,
@@ -181,6 +204,9 @@ func (l *Loader) settle(ctx context.Context, conn *pgx.Conn) error {
 func (l *Loader) ready(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := postgres.CloseDefiners(ctx, tx); err != nil {
+			return err
+		}
+		if err := postgres.FinishActions(ctx, tx); err != nil {
 			return err
 		}
 		if l.Tables == nil { // a part of a database never follows

@@ -137,7 +137,7 @@ func (l *Loader) fetch(ctx context.Context, at place, buffer []byte) (work, erro
 
 // copyAll copies chunks until there are no more, on a connection of its own.
 func (l *Loader) copyAll(ctx context.Context, ready <-chan work, buffers chan<- []byte, done func(work)) error {
-	conn, err := l.worker(ctx)
+	conn, err := l.worker(ctx, l.connectRows())
 	if err != nil {
 		return err
 	}
@@ -243,4 +243,11 @@ func (l *Loader) checkRows(ctx context.Context, conn *pgx.Conn) error {
 		return &StateError{l.Checkpoint.Number, differ}
 	}
 	return nil
+}
+
+func (l *Loader) connectRows() func(context.Context) (*pgx.Conn, error) {
+	if l.ConnectRows != nil {
+		return l.ConnectRows
+	}
+	return l.Connect
 }

@@ -26,12 +26,17 @@ func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
 	report := l.reportSteps(plan)
 	sessions := make([]*pgx.Conn, l.jobs())
 	for i := range sessions {
-		if sessions[i], err = l.worker(ctx); err != nil {
+		if sessions[i], err = l.worker(ctx, l.Connect); err != nil {
 			return err
 		}
 		defer sessions[i].Close(context.WithoutCancel(ctx))
 	}
-	for phase := postgres.PhaseIndexes; phase <= postgres.PhaseRest; phase++ {
+	for phase := postgres.PhaseIndexes; phase <= postgres.PhaseRights; phase++ {
+		if phase == postgres.PhaseRights {
+			if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return postgres.ReturnRights(ctx, tx) }); err != nil {
+				return err
+			}
+		}
 		var steps []postgres.Step
 		for _, s := range plan.steps {
 			if s.Phase == phase && !plan.done[s.Number] {
@@ -60,11 +65,7 @@ type stepPlan struct {
 }
 
 func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, error) {
-	text, err := l.Library.Text(ctx, l.Checkpoint.PostData)
-	if err != nil {
-		return nil, fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
-	}
-	all, err := postgres.Steps(text)
+	all, err := l.steps(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +82,15 @@ func (l *Loader) planSteps(ctx context.Context, conn *pgx.Conn) (*stepPlan, erro
 		return nil, fmt.Errorf("read what is made: %w", err)
 	}
 	return p, nil
+}
+
+// steps are those of the post-data.
+func (l *Loader) steps(ctx context.Context) ([]postgres.Step, error) {
+	text, err := l.Library.Text(ctx, l.Checkpoint.PostData)
+	if err != nil {
+		return nil, fmt.Errorf("schema of checkpoint %d: %w", l.Checkpoint.Number, err)
+	}
+	return postgres.Steps(text, l.how)
 }
 
 // part takes the steps but for the foreign keys of the wanted tables to others.

@@ -102,8 +102,8 @@ func TestCreateHoldsEverything(t *testing.T) {
 	if got := fmt.Sprint(m.Sequences); got != "[{public.counter 10 true}]" {
 		t.Errorf("sequences: got %s", got)
 	}
-	if got := fmt.Sprint(m.Roles); got != "["+role+"]" {
-		t.Errorf("roles: got %s, want %s", got, role)
+	if len(m.Roles) != 2 || m.Roles[0].Name != "postgres" || !m.Roles[0].Superuser || m.Roles[1].Name != role {
+		t.Errorf("roles: got %+v, want postgres and %s", m.Roles, role)
 	}
 	if got := fmt.Sprint(m.Extensions); got != "[{plpgsql 1.0}]" {
 		t.Errorf("extensions: got %s", got)

@@ -25,9 +25,10 @@ type Manifest struct {
 	Heads []Head `json:"heads"`
 	// Server is where the checkpoint was taken.
 	Server postgres.GenesisServer `json:"server"`
-	// Extensions and Roles are what a target must have before anything is loaded.
+	// Extensions are what a target must have before anything is loaded.
 	Extensions []Extension `json:"extensions"`
-	Roles      []string    `json:"roles"`
+	// Roles are those that the schema uses, as postgres.LoadRoles returns them.
+	Roles []postgres.ServerRole `json:"roles"`
 	// Tables are those published, by name.
 	Tables   []postgres.GenesisTable `json:"tables"`
 	PreData  []Chunk                 `json:"pre_data"`  // text of postgres.DumpSchema, cut anywhere

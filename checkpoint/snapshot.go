@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/postgres"
@@ -106,18 +105,13 @@ func (m *Maker) tryTake(ctx context.Context, conn *pgx.Conn, d postgres.Database
 	return err
 }
 
-func (m *Maker) dump(ctx context.Context, s *snapshot, name string) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []struct {
-		section postgres.Section
-		text    *string
-	}{{postgres.PreData, &s.preData}, {postgres.PostData, &s.postData}} {
-		group.Go(func() (err error) {
-			*part.text, err = postgres.DumpSchema(ctx, m.Dump, m.URL, part.section, name)
-			return err
-		})
+// dump reads the schema, and the roles that it uses.
+func (m *Maker) dump(ctx context.Context, s *snapshot, name string) (err error) {
+	if s.preData, s.postData, err = postgres.DumpSchema(ctx, m.Dump, m.URL, name); err != nil {
+		return err
 	}
-	return group.Wait()
+	s.manifest.Roles, err = postgres.LoadRoles(ctx, s.readers[0], s.preData, s.postData)
+	return err
 }
 
 // begin makes the first session of the snapshot, and returns the name under which

@@ -44,12 +44,9 @@ func (s *snapshot) load(ctx context.Context, d postgres.Database) (err error) {
 	if s.tables, err = chosen(all, publication.Tables); err != nil {
 		return err
 	}
-	genesis := postgres.NewGenesis("", s.head.Writer, server, s.tables, "", "")
+	genesis := postgres.NewGenesis("", s.head.Writer, server, nil, s.tables, "", "")
 	m.Server, m.Tables = genesis.Server, genesis.Tables
 	if m.Extensions, err = loadExtensions(ctx, tx); err != nil {
-		return err
-	}
-	if m.Roles, err = loadRoles(ctx, tx); err != nil {
 		return err
 	}
 	if m.Definitions, err = postgres.LoadDefinitions(ctx, tx); err != nil {
@@ -84,20 +81,6 @@ func loadExtensions(ctx context.Context, tx pgx.Tx) ([]Extension, error) {
 		return nil, fmt.Errorf("list extensions: %w", err)
 	}
 	return all, nil
-}
-
-// loadRoles lists the roles that policies name: there is no policy without them.
-func loadRoles(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	rows, err := tx.Query(ctx, `SELECT DISTINCT r.rolname::text COLLATE "C" FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS u (oid)
-		JOIN pg_catalog.pg_roles r ON r.oid = u.oid ORDER BY 1`)
-	if err != nil {
-		return nil, fmt.Errorf("list the roles of policies: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list the roles of policies: %w", err)
-	}
-	return append([]string{}, all...), nil
 }
 
 // loadSequences reads where the sequences stand. They obey no snapshot, so the

@@ -174,12 +174,12 @@ func LockRestore(ctx context.Context, conn *pgx.Conn) error {
 
 // worker opens a session that loads: triggers do not act, commits do not wait for
 // the disk (what is done is written with it), and indexes have memory.
-func (l *Loader) worker(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := l.Connect(ctx)
+func (l *Loader) worker(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)) (*pgx.Conn, error) {
+	conn, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	const settings = `SELECT pg_catalog.set_config('session_replication_role', 'replica', false),
+	const settings = `SELECT pgbridge.replica_role('replica'),
 		pg_catalog.set_config('synchronous_commit', 'off', false),
 		pg_catalog.set_config('maintenance_work_mem', greatest($1::int8, s.setting::int8)::text || 'kB', false) FROM pg_catalog.pg_settings s WHERE s.name = 'maintenance_work_mem'`
 	err = postgres.LockLoad.Share(ctx, conn)

@@ -174,7 +174,7 @@ func (p *pipe) join(t testing.TB, url string) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if err := applier.Join(t.Context(), conn, p.record, p.genesis); err != nil {
+	if err := applier.Join(t.Context(), conn, p.record, p.genesis, applier.Joining{}); err != nil {
 		t.Fatal(err)
 	}
 }

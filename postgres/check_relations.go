@@ -65,10 +65,6 @@ var relationChecks = []relationCheck{
 				WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass AND d.objid = e.oid AND d.deptype = 'e')`,
 	},
 	{
-		id: "rights", severity: Info, problem: "owners and rights are not published: everything belongs to the role that applies", fix: "GRANT on each database",
-		query: relationName + `WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND (c.relacl IS NOT NULL OR c.relowner <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)) AND ` + userSchema + ` AND ` + notOfExtension,
-	},
-	{
 		id: "security-labels", severity: Info, problem: "security labels are not published", fix: "SECURITY LABEL on each database",
 		query: `SELECT DISTINCT 'labels of ' || quote_ident(provider) FROM pg_catalog.pg_seclabels`,
 	},

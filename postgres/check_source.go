@@ -13,10 +13,15 @@ import (
 type Source struct {
 	Server     GenesisServer
 	Extensions []string
-	Roles      []string // that policies name
 	// Policed and Forced tell whether row level security is on for a table, and also
 	// for its owner.
 	Policed, Forced bool
+	// Roles are those of the source; Used are those of them that must be here, after
+	// Loading left out what is not loaded.
+	Roles []ServerRole
+	Used  RolesUsed
+	// CreateRoles: the roles that are missing will be made.
+	CreateRoles bool
 }
 
 // sourceFacts are what CheckSource looks at.
@@ -25,8 +30,9 @@ type sourceFacts struct {
 	name      string   // of the database
 	available []string // extensions
 	roles     []string
-	user      string // of the session
-	bypass    bool   // row level security does not hold for it
+	user      string   // of the session
+	bypass    bool     // row level security does not hold for it
+	others    []string // roles that user is no member of, and cannot act as
 }
 
 // CheckSource looks whether the database at q can take in what was at source, and
@@ -50,13 +56,14 @@ func CheckSource(ctx context.Context, q Querier, source Source) ([]Finding, erro
 	if f.roles, err = names(ctx, q, "SELECT rolname::text FROM pg_catalog.pg_roles"); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
+	f.others, err = names(ctx, q, "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname = ANY ($1) AND NOT pg_catalog.pg_has_role(oid, 'MEMBER')", source.Used.Become)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
 	all := assessSource(source, f)
 	slices.SortStableFunc(all, func(a, b Finding) int { return a.Severity.rank() - b.Severity.rank() })
 	return all, nil
 }
-
-// pseudoRoles are those that a policy can name and that no server lists.
-var pseudoRoles = []string{"public", "current_user", "current_role", "session_user"}
 
 func assessSource(source Source, f sourceFacts) (found []Finding) {
 	subject := "database " + f.name
@@ -83,11 +90,7 @@ func assessSource(source Source, f sourceFacts) (found []Finding) {
 			found = append(found, Finding{"extension-missing", Fatal, "extension " + e, "this server does not have it", "install the package that has it"})
 		}
 	}
-	for _, r := range source.Roles {
-		if !slices.Contains(f.roles, r) && !slices.Contains(pseudoRoles, strings.ToLower(r)) {
-			found = append(found, Finding{"role-missing", Fatal, "role " + r, "policies of the database name it, and it is not here", "CREATE ROLE " + action.QuoteIdent(r) + " NOLOGIN"})
-		}
-	}
+	found = append(found, assessRoles(source, f)...)
 	if source.Forced && !f.bypass { // else the session owns what it makes
 		found = append(found, Finding{
 			"row-security", Fatal, "role " + f.user, "it cannot write into tables with FORCE ROW LEVEL SECURITY, which the database has",
@@ -101,4 +104,66 @@ func assessSource(source Source, f sourceFacts) (found []Finding) {
 		})
 	}
 	return found
+}
+
+// assessRoles says which roles are missing, with the statements that make them. What
+// is not named in the schema is no obstacle.
+func assessRoles(source Source, f sourceFacts) (found []Finding) {
+	severity := func(s Severity) Severity {
+		if source.CreateRoles {
+			return Info
+		}
+		return s
+	}
+	missing := source.MissingRoles(f.roles)
+	for _, name := range missing {
+		problem := "it is at the source and not here"
+		was := slices.IndexFunc(source.Roles, func(r ServerRole) bool { return r.Name == name })
+		if was >= 0 {
+			if words := source.Roles[was].notTaken(); len(words) > 0 {
+				problem += ", where it is " + strings.Join(words, " ")
+			}
+		}
+		fix := strings.Join(statementsFor(name, CreateRoleSQL(source.Roles, missing, f.server.Major())), "; ")
+		if slices.Contains(source.Used.Named, name) {
+			found = append(found, Finding{"role-missing", severity(Fatal), "role " + name, "owners, privileges or policies of the database name it: " + problem, fix})
+		} else {
+			found = append(found, Finding{"role-related", severity(Warning), "role " + name, "it is a group or a member of roles of the database: " + problem, fix})
+		}
+	}
+	for _, name := range f.others {
+		found = append(found, Finding{
+			"role-member", Fatal, "role " + name, "role " + f.user + " is no member of it, and cannot give objects to it",
+			"GRANT " + action.QuoteIdent(name) + " TO " + action.QuoteIdent(f.user) + ", or leave owners out with --no-owner",
+		})
+	}
+	return found
+}
+
+// MissingRoles are those of the source that are not among the ones that are there:
+// those that the schema names and, if there are any, their groups and members, but
+// for superusers.
+func (s Source) MissingRoles(there []string) (missing []string) {
+	for _, name := range s.Used.Named {
+		if !slices.Contains(there, name) {
+			missing = append(missing, name)
+		}
+	}
+	for _, r := range s.Roles {
+		if len(s.Used.Named) > 0 && !r.Superuser && !slices.Contains(there, r.Name) && !slices.Contains(missing, r.Name) {
+			missing = append(missing, r.Name)
+		}
+	}
+	return missing
+}
+
+// statementsFor picks those of CreateRoleSQL that are about a role.
+func statementsFor(name string, all []string) (some []string) {
+	quoted := action.QuoteIdent(name)
+	for _, s := range all {
+		if strings.HasPrefix(s, "CREATE ROLE "+quoted+" ") || strings.HasPrefix(s, "GRANT ") && strings.Contains(s+" ", " TO "+quoted+" ") {
+			some = append(some, s)
+		}
+	}
+	return some
 }

@@ -14,7 +14,7 @@ func TestCheckSource(t *testing.T) {
 	}
 	source := Source{
 		Server:     GenesisServer{Version: "99.1", Encoding: is.Encoding, Collate: is.Collate, CType: is.CType},
-		Extensions: []string{"plpgsql", "no_such_extension"}, Roles: []string{"pg_monitor", `no "such" role`},
+		Extensions: []string{"plpgsql", "no_such_extension"}, Used: RolesUsed{Named: []string{"pg_monitor", `no "such" role`}},
 	}
 	found, err := CheckSource(t.Context(), conn, source)
 	if err != nil {

@@ -196,7 +196,7 @@ func TestCheckRole(t *testing.T) {
 			}
 		case "replication":
 			sql, _, _ = strings.Cut(sql, " (on RDS")
-		case "slot-wal-limit", "schema-changes", "rights":
+		case "slot-wal-limit", "schema-changes":
 			continue
 		}
 		mustExec(t, admin, sql)

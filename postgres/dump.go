@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // Dump is a pg_dump program.
@@ -125,35 +126,54 @@ func noDump(serverMajor int, found []Dump) error {
 		serverMajor, list, DumpVariable)
 }
 
-// Section is a part of a schema: PreData is what rows need, PostData what is
+// section is a part of pg_dump's output: preData is what rows need, postData what is
 // better made after them (indexes, constraints, triggers, policies).
-type Section string
+type section string
 
-// The sections that hold definitions.
 const (
-	PreData  Section = "pre-data"
-	PostData Section = "post-data"
+	preData  section = "pre-data"
+	postData section = "post-data"
 )
 
-// DumpSchema returns one section of the schema of the database at url, for
-// LoadSchema: without owners, privileges, publications, subscriptions, tablespaces
-// and security labels, without schema pgbridge, and without what leftOut says. The
-// same schema gives the same text. snapshot, if not empty, is one that is exported
-// while this runs. The password travels in the environment of pg_dump, never among
-// its arguments.
-func DumpSchema(ctx context.Context, d Dump, url string, section Section, snapshot string) (string, error) {
+// DumpSchema returns the schema of the database at url as two texts for LoadSchema:
+// what rows need, and what is better made after them. Owners and privileges are in
+// it (see divide); publications, subscriptions, tablespaces, security labels, large
+// objects, schema pgbridge, and what leftOut says, are not. The same schema gives
+// the same texts. snapshot is one that is exported while this runs; if it is empty
+// the two texts may be of two moments. The password travels in the environment of
+// pg_dump, never among its arguments.
+func DumpSchema(ctx context.Context, d Dump, url, snapshot string) (before, after string, err error) {
+	var parts [2][]Statement
+	group, ctx := errgroup.WithContext(ctx)
+	for i, s := range []section{preData, postData} {
+		group.Go(func() (err error) {
+			parts[i], err = dumpSection(ctx, d, url, s, snapshot)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return "", "", err
+	}
+	pre, post := divide(parts[0], parts[1])
+	return SchemaText(pre), SchemaText(post), nil
+}
+
+func dumpSection(ctx context.Context, d Dump, url string, part section, snapshot string) ([]Statement, error) {
 	cfg, err := Config(url)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	target, err := dumpTarget(url)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	args := []string{
-		"--schema-only", "--section=" + string(section), "--exclude-schema=pgbridge", "--encoding=UTF8",
-		"--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces", "--no-security-labels",
+		"--schema-only", "--section=" + string(part), "--exclude-schema=pgbridge", "--encoding=UTF8",
+		"--no-publications", "--no-subscriptions", "--no-tablespaces", "--no-security-labels",
 		"--no-password", "--dbname=" + target,
+	}
+	if part == postData {
+		args = append(args, "--use-set-session-authorization")
 	}
 	if snapshot != "" {
 		args = append(args, "--snapshot="+snapshot)
@@ -170,13 +190,13 @@ func DumpSchema(ctx context.Context, d Dump, url string, section Section, snapsh
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return "", fmt.Errorf("pg_dump %s: %w: %s", section, err, lastLines(complaint.String()))
+		return nil, fmt.Errorf("pg_dump %s: %w: %s", part, err, lastLines(complaint.String()))
 	}
 	if !utf8.Valid(out.Bytes()) {
-		return "", fmt.Errorf("pg_dump %s: the output is not UTF-8", section)
+		return nil, fmt.Errorf("pg_dump %s: the output is not UTF-8", part)
 	}
-	text, err := schemaText(out.String())
-	return text, wrapUnlessNil("pg_dump "+string(section), err)
+	all, err := dumped(out.String())
+	return all, wrapUnlessNil("pg_dump "+string(part), err)
 }
 
 // libpqOptions are what libpq understands in the query of a URL (and pgx too).

@@ -96,7 +96,7 @@ func TestDumpKeepsThePasswordOutOfItsArguments(t *testing.T) {
 	path := fakeDump(t, t.TempDir(), "pg_dump (PostgreSQL) 15.1")
 	const url = "postgres://us%20er:sEcReT@db.example:6543,db2/My%20App?sslmode=require&default_query_exec_mode=exec&pass%77ord=sEcReT" +
 		"&options=-c%20role%3Dx&lc_time=C"
-	_, err := DumpSchema(t.Context(), Dump{Path: path}, url, PostData, "0000-1")
+	_, err := dumpSection(t.Context(), Dump{Path: path}, url, postData, "0000-1")
 	if err == nil || !strings.Contains(err.Error(), "complaint one; two") || strings.Contains(err.Error(), "sEcReT") {
 		t.Errorf("got error %v, want the complaint of the program and no password", err)
 	}
@@ -110,7 +110,7 @@ func TestDumpKeepsThePasswordOutOfItsArguments(t *testing.T) {
 	lines := strings.Fields(string(args))
 	for _, want := range []string{
 		"--dbname=postgresql://us%20er@db.example:6543,db2/My%20App?sslmode=require", "--section=post-data", "--snapshot=0000-1",
-		"--exclude-schema=pgbridge", "--schema-only", "--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-security-labels",
+		"--exclude-schema=pgbridge", "--schema-only", "--use-set-session-authorization", "--no-publications", "--no-subscriptions", "--no-security-labels",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("arguments %q, want %s", lines, want)
@@ -125,12 +125,12 @@ func TestDumpKeepsThePasswordOutOfItsArguments(t *testing.T) {
 			t.Errorf("environment without %q:\n%s", want, env)
 		}
 	}
-	if _, err := DumpSchema(t.Context(), Dump{Path: path}, "postgres://u@db/app?sslpassword=sEcReT", PreData, ""); err == nil || strings.Contains(err.Error(), "sEcReT") {
+	if _, err := dumpSection(t.Context(), Dump{Path: path}, "postgres://u@db/app?sslpassword=sEcReT", preData, ""); err == nil || strings.Contains(err.Error(), "sEcReT") {
 		t.Errorf("sslpassword: got %v, want an error without it", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := DumpSchema(ctx, Dump{Path: path}, url, PreData, ""); err == nil || !strings.Contains(err.Error(), "canceled") {
+	if _, err := dumpSection(ctx, Dump{Path: path}, url, preData, ""); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Errorf("canceled: got %v, want context canceled", err)
 	}
 }
@@ -176,11 +176,7 @@ GRANT SELECT ON "My App".rich TO PUBLIC;
 
 func dumpBoth(t *testing.T, d Dump, url, snapshot string) (pre, post string) {
 	t.Helper()
-	pre, err := DumpSchema(t.Context(), d, url, PreData, snapshot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	post, err = DumpSchema(t.Context(), d, url, PostData, snapshot)
+	pre, post, err := DumpSchema(t.Context(), d, url, snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +192,7 @@ func TestSchemaRoundTrip(t *testing.T) {
 	d := findDump(t, source)
 	pre, post := dumpBoth(t, d, db.URL(), "")
 
-	for _, bad := range []string{"sEcReT", "watch", "pgbridge", "PUBLICATION", "GRANT", "OWNER TO", "COMMENT ON EXTENSION", "search_path = ", "statement_timeout", d.Version, "4711"} {
+	for _, bad := range []string{"sEcReT", "watch", "pgbridge", "PUBLICATION", "COMMENT ON EXTENSION", "search_path = ", "statement_timeout", d.Version, "4711"} {
 		if strings.Contains(pre+post, bad) {
 			t.Errorf("the schema has %q", bad)
 		}
@@ -229,7 +225,7 @@ func loadInto(t *testing.T, pre, post string) (url string) {
 	t.Helper()
 	db, conn := newDatabase(t)
 	for _, text := range []string{pre, post, ""} {
-		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, text) })
+		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, text, Loading{}) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,10 +285,10 @@ func TestLoadSchemaErrors(t *testing.T) {
 		{"ends the transaction", "COMMIT", "does not belong into a schema: COMMIT"},
 		{"a setting", "SET ROLE other", "does not belong"},
 		{"an event trigger", "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION f()", "does not belong"},
-		{"a role that is not there", "CREATE TABLE public.b (); CREATE POLICY p ON public.b TO nobody_here", "create the roles that the policies"},
+		{"a role that is not there", "CREATE TABLE public.b (); CREATE POLICY p ON public.b TO nobody_here", "create the roles that the schema names (nobody_here)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, tt.text) })
+			err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, tt.text, Loading{}) })
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
@@ -315,7 +311,7 @@ func TestSchemaWithoutSuperuser(t *testing.T) {
 
 	other, admin2 := newDatabase(t)
 	mustExec(t, admin2, "ALTER DATABASE "+action.QuoteIdent(other.Name)+" OWNER TO "+action.QuoteIdent(role)+"; CREATE EXTENSION hstore SCHEMA public")
-	err := pgx.BeginFunc(t.Context(), connect(t, other.URLAs(role)), func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, pre+post) })
+	err := pgx.BeginFunc(t.Context(), connect(t, other.URLAs(role)), func(tx pgx.Tx) error { return LoadSchema(t.Context(), tx, pre+post, Loading{}) })
 	if err != nil {
 		t.Errorf("load: %v", err)
 	}
@@ -332,16 +328,24 @@ func TestSchemaText(t *testing.T) {
 		{"old release", head + settings + table + head, want},
 		{"new release", head + "\\restrict aaa\n\n-- Dumped by 18\n\n" + settings + table + body + "--\n-- complete\n--\n\n\\unrestrict aaa\n\n", want + body},
 		{"nothing", head + settings, ""},
+		{
+			"an old server by a new release", "\\restrict aaa\n\n-- Dumped from database version 14.3\n-- Dumped by pg_dump version 15.18\n\n" + settings + "ALTER SCHEMA public OWNER TO x;\n\\unrestrict aaa\n",
+			"ALTER SCHEMA public OWNER TO x;\n\nREVOKE CREATE ON SCHEMA public FROM PUBLIC;\n\n",
+		},
+		{
+			"a new server", "-- Dumped from database version 15.3\n-- Dumped by pg_dump version 16.1\n\n" + settings + "ALTER SCHEMA public OWNER TO x;\n",
+			"ALTER SCHEMA public OWNER TO x;\n\n",
+		},
 		{"access method", settings + "SET default_tablespace = '';\n\nSET default_table_access_method = columnar;\n\n" + table, "SET default_table_access_method = columnar;\n\n" + want},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := schemaText(tt.dump)
-			if err != nil || got != tt.want {
+			all, err := dumped(tt.dump)
+			if got := SchemaText(all); err != nil || got != tt.want {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})
 	}
-	if _, err := schemaText("INSERT INTO t VALUES (1);"); err == nil || !strings.Contains(err.Error(), "INSERT INTO t") {
+	if _, err := dumped("INSERT INTO t VALUES (1);"); err == nil || !strings.Contains(err.Error(), "INSERT INTO t") {
 		t.Errorf("got %v, want an error that shows the statement", err)
 	}
 }

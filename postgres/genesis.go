@@ -20,6 +20,7 @@ type Genesis struct {
 	Owner    action.Writer   `json:"owner"`   // the key that signs the record
 	Writers  []action.Writer `json:"writers"` // in order, each once
 	Server   GenesisServer   `json:"server"`
+	Roles    []ServerRole    `json:"roles"`     // that the schema uses, as LoadRoles returns them
 	Tables   []GenesisTable  `json:"tables"`    // what is published, by name
 	PreData  string          `json:"pre_data"`  // as DumpSchema writes it: the whole schema,
 	PostData string          `json:"post_data"` // also of what is not published
@@ -54,10 +55,11 @@ type GenesisColumn struct {
 }
 
 // NewGenesis describes a database with one writer, its owner.
-func NewGenesis(name string, owner action.Writer, server Server, tables []Table, preData, postData string) Genesis {
+func NewGenesis(name string, owner action.Writer, server Server, roles []ServerRole, tables []Table, preData, postData string) Genesis {
 	g := Genesis{
 		Name: name, Owner: owner, Writers: []action.Writer{owner},
 		Server:  GenesisServer{Version: server.Text, Encoding: server.Encoding, Collate: server.Collate, CType: server.CType},
+		Roles:   append([]ServerRole{}, roles...),
 		Tables:  make([]GenesisTable, 0, len(tables)),
 		PreData: preData, PostData: postData,
 	}
@@ -148,6 +150,9 @@ func (g *Genesis) check() error {
 	case strings.Contains(g.PreData, "\x00") || strings.Contains(g.PostData, "\x00"):
 		return errors.New("genesis: a NUL in the schema")
 	}
+	if err := checkRoles(g.Roles); err != nil {
+		return fmt.Errorf("genesis: %w", err)
+	}
 	for i, t := range g.Tables {
 		if i > 0 && compareNames(g.Tables[i-1].Name, t.Name) >= 0 {
 			return errors.New("genesis: the tables are not in order, each once")
@@ -190,6 +195,12 @@ func (t *GenesisTable) check() error {
 func (g *Genesis) isUTF8() bool {
 	s := g.Server
 	all := []string{g.Name, s.Version, s.Encoding, s.Collate, s.CType, g.PreData, g.PostData}
+	for _, r := range g.Roles {
+		all = append(all, r.Name, r.ValidUntil)
+		for _, m := range r.MemberOf {
+			all = append(all, m.Role)
+		}
+	}
 	for _, t := range g.Tables {
 		all = append(all, t.Name.Schema, t.Name.Name)
 		for _, c := range t.Columns {

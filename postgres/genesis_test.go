@@ -13,6 +13,10 @@ import (
 func sampleGenesis() Genesis {
 	name := func(s string) action.Name { return action.Name{Schema: "My App", Name: s} }
 	return NewGenesis("Blog <é>", action.Writer{0xab, 1}, Server{Version: 150018, Text: "15.18", Encoding: "UTF8", Collate: "C.UTF-8", CType: "C.UTF-8"},
+		[]ServerRole{
+			{Name: "Al\"ice", Inherit: true, Login: true, Connections: 5, ValidUntil: "2030-01-01 00:00:00+00", MemberOf: []Membership{{"readers", true, false, true}}},
+			{Name: "readers", Connections: -1, MemberOf: []Membership{}},
+		},
 		[]Table{
 			{Name: name("tags"), Identity: IdentityFull, Columns: []Column{{Name: "tag", Type: "text"}}},
 			{Name: name("Posts"), Identity: IdentityDefault, PrimaryKey: []string{"id"}, Key: []string{"id"}, Columns: []Column{
@@ -100,6 +104,10 @@ func TestEncodeGenesisChecks(t *testing.T) {
 		"NUL":             func(g *Genesis) { g.PostData += "\x00" },
 		"not UTF-8":       func(g *Genesis) { g.PreData += "\xff" },
 		"column not UTF8": func(g *Genesis) { g.Tables[0].Columns[0].Type = "\xff" },
+		"no roles":        func(g *Genesis) { g.Roles = nil },
+		"role twice":      func(g *Genesis) { g.Roles = append(g.Roles, g.Roles[1]) },
+		"role not UTF-8":  func(g *Genesis) { g.Roles[0].MemberOf[0].Role = "\xff" },
+		"memberships":     func(g *Genesis) { g.Roles[1].MemberOf = nil },
 		"name":            func(g *Genesis) { g.Name = "a\nb" },
 		"long name":       func(g *Genesis) { g.Name = strings.Repeat("x", 201) },
 	} {
@@ -142,7 +150,7 @@ func TestGenesisOfADatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	pre, post := dumpBoth(t, findDump(t, conn), db.URL(), "")
-	g := NewGenesis("app", action.Writer{1}, server, tables, pre, post)
+	g := NewGenesis("app", action.Writer{1}, server, nil, tables, pre, post)
 	body, err := g.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func TestAServerThatSpeaksAnotherLanguage(t *testing.T) {
 	}
 
 	tx := begin(t, admin)
-	if err := LoadSchema(t.Context(), tx, "CREATE TABLE public.b (); CREATE POLICY p ON public.b TO nobody_here"); err == nil || !strings.Contains(err.Error(), "create the roles") {
+	if err := LoadSchema(t.Context(), tx, "CREATE TABLE public.b (); CREATE POLICY p ON public.b TO nobody_here", Loading{}); err == nil || !strings.Contains(err.Error(), "create the roles") {
 		t.Errorf("a role that is not there: got %v, want an error that says to make it", err)
 	}
 }

@@ -29,6 +29,8 @@ const (
 	PhaseForeignKeys
 	// PhaseRest: triggers, rules, policies, comments and whatever else there is.
 	PhaseRest
+	// PhaseRights: GRANT, REVOKE, ALTER DEFAULT PRIVILEGES. ReturnRights comes before.
+	PhaseRights
 )
 
 // Step is one statement of the post-data.
@@ -40,7 +42,7 @@ type Step struct {
 	Table, References string
 	// Alone: it lets nobody else near the table.
 	Alone bool
-	Text  string
+	Statement
 }
 
 // A name as pg_dump writes it, with its schema.
@@ -54,47 +56,52 @@ var (
 )
 
 // Steps takes a post-data text of DumpSchema apart, in its order. It refuses what
-// DumpSchema never writes.
-func Steps(text string) ([]Step, error) {
-	statements, err := ddl.Split(text)
+// DumpSchema never writes. Numbers do not depend on how it is loaded.
+func Steps(text string, how Loading) ([]Step, error) {
+	all, err := Statements(text)
 	if err != nil {
-		return nil, fmt.Errorf("take the schema apart: %w", err)
+		return nil, err
 	}
-	steps := make([]Step, len(statements))
-	for i, s := range statements {
-		if err := belongs(s); err != nil {
-			return nil, err
+	steps := make([]Step, 0, len(all))
+	for i, s := range all {
+		if s, ok := how.chooseOne(s); ok {
+			steps = append(steps, newStep(i, s))
 		}
-		steps[i] = newStep(i, s)
 	}
+	putOff(steps)
 	return steps, nil
 }
 
-func newStep(n int, text string) Step {
-	s := Step{Number: n, Phase: PhaseRest, Text: text}
-	if m := addConstraint.FindStringSubmatch(text); m != nil {
+func newStep(n int, statement Statement) Step {
+	s := Step{Number: n, Phase: PhaseRest, Statement: statement}
+	if m := addConstraint.FindStringSubmatch(s.Text); m != nil {
 		s.Phase, s.Table, s.Alone = PhaseIndexes, m[1], true
 		if m[2] == "FOREIGN KEY" {
 			s.Phase = PhaseForeignKeys
-			if r := references.FindStringSubmatch(text); r != nil {
+			if r := references.FindStringSubmatch(s.Text); r != nil {
 				s.References = r[1]
 			}
 		}
 		return s
 	}
-	if m := createIndex.FindStringSubmatch(text); m != nil {
+	if m := createIndex.FindStringSubmatch(s.Text); m != nil {
 		s.Phase, s.Table = PhaseIndexes, m[1]
 		return s
 	}
-	if attach.MatchString(text) {
+	switch {
+	case ddl.IsRight(s.Text):
+		s.Phase = PhaseRights
+	case attach.MatchString(s.Text):
 		s.Phase = PhaseAttach
 	}
 	return s
 }
 
-// RunStep executes the statement of a step in the caller's transaction, as
-// LoadSchema does.
-func RunStep(ctx context.Context, tx pgx.Tx, s Step) error { return LoadSchema(ctx, tx, s.Text+";\n") }
+// RunStep executes the statement of a step in the caller's transaction, as its
+// role.
+func RunStep(ctx context.Context, tx pgx.Tx, s Step) error {
+	return execute(ctx, tx, []Statement{s.Statement})
+}
 
 // Relations finds relations by names as SQL writes them: for each the size of its
 // rows, and the table that it is a partition of, or itself. Names that are not
@@ -125,34 +132,21 @@ type Relation struct {
 }
 
 var (
-	createExtension = regexp.MustCompile(`(?i)^CREATE EXTENSION (?:IF NOT EXISTS )?([\pL_][\pL\pN_$]*|"(?:[^"]|"")+")`)
+	createExtension   = regexp.MustCompile(`(?i)^CREATE EXTENSION (?:IF NOT EXISTS )?([\pL_][\pL\pN_$]*|"(?:[^"]|"")+")`)
 	enableRowSecurity = regexp.MustCompile(`(?s)^ALTER TABLE .* ENABLE ROW LEVEL SECURITY$`)
 	forceRowSecurity  = regexp.MustCompile(`(?s)^ALTER TABLE .* FORCE ROW LEVEL SECURITY$`)
-	policyRoles     = regexp.MustCompile(`(?s)^CREATE POLICY .*? TO (.+?)(?: USING \(| WITH CHECK \(|$)`)
 )
 
-// Needs lists the extensions that the statements of a schema make, and the roles
-// that its policies name.
-func Needs(preData, postData string) (extensions, roles []string, err error) {
-	for _, text := range []string{preData, postData} {
-		statements, err := ddl.Split(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("take the schema apart: %w", err)
-		}
-		for _, s := range statements {
-			if m := createExtension.FindStringSubmatch(s); m != nil {
-				extensions = append(extensions, unquoteIdent(m[1]))
-			}
-			if m := policyRoles.FindStringSubmatch(s); m != nil {
-				for role := range strings.SplitSeq(m[1], ", ") {
-					roles = append(roles, unquoteIdent(role))
-				}
-			}
+// ExtensionsOf lists the extensions that the statements of a pre-data make.
+func ExtensionsOf(preData string) (names []string, err error) {
+	all, err := Statements(preData)
+	for _, s := range all {
+		if m := createExtension.FindStringSubmatch(s.Text); m != nil {
+			names = append(names, unquoteIdent(m[1]))
 		}
 	}
-	slices.Sort(extensions)
-	slices.Sort(roles)
-	return slices.Compact(extensions), slices.Compact(roles), nil
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 // RowSecurity tells whether the statements of a schema put row level security on a

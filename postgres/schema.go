@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgbridge/pgbridge/action"
 	"github.com/pgbridge/pgbridge/ddl"
 )
@@ -24,101 +25,68 @@ func SchemaDigest(preData, postData string) action.Digest {
 	return action.Digest(h.Sum(nil))
 }
 
-// A statement of pg_dump's output is kept, or left out for a reason.
-//
-//   - Session settings: the session that loads has its own, pinned ones. A newer
-//     pg_dump also sets what an older server does not know.
-//   - Event triggers: only superusers may make them, and they would fire at once.
-//   - User mappings: they hold passwords, and a schema is published for ever.
-//   - The comments of extensions and of schema public: they may be there already,
-//     with another owner, who alone could comment on them.
-var leftOut = []string{
-	"SET ", "SELECT pg_catalog.set_config(",
-	"CREATE EVENT TRIGGER ", "ALTER EVENT TRIGGER ", "COMMENT ON EVENT TRIGGER ",
-	"CREATE USER MAPPING ", "ALTER USER MAPPING ",
-	"COMMENT ON EXTENSION ", "COMMENT ON SCHEMA public ",
-}
-
-// kept are how the other statements of a schema begin. The table access method
-// is the one setting that is part of a table's definition.
-var kept = []string{"CREATE ", "ALTER ", "COMMENT ON ", accessMethod}
-
-const accessMethod = "SET default_table_access_method = "
-
-// schemaText turns the output of pg_dump into the one text of a schema: its
-// statements, in pg_dump's order, each with ";\n" and an empty line after it.
-// Versions, comments and the tokens of \restrict are not in it.
-func schemaText(dump string) (string, error) {
-	statements, err := ddl.Split(stripRestrict(dump))
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	for _, s := range statements {
-		if hasAnyPrefix(s, leftOut) && !strings.HasPrefix(s, accessMethod) {
-			continue
-		}
-		if !hasAnyPrefix(s, kept) {
-			return "", fmt.Errorf("a statement that this pgbridge does not know: %s", excerpt(s))
-		}
-		b.WriteString(s)
-		b.WriteString(";\n\n")
-	}
-	return b.String(), nil
-}
-
-func hasAnyPrefix(s string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
-}
-
-// stripRestrict removes the \restrict line that recent releases of pg_dump put
-// before everything, and the \unrestrict line with the same token after it. The
-// token is random, so that nothing between the two can be mistaken for the second.
-func stripRestrict(dump string) string {
-	head, rest := "", dump
-	for line := range strings.Lines(dump) {
-		if token, ok := strings.CutPrefix(line, `\restrict `); ok {
-			rest = rest[len(line):]
-			body, _, _ := strings.Cut(rest, "\n\\unrestrict "+strings.TrimSpace(token)+"\n")
-			return head + body
-		}
-		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
-			break // statements begin: an old release
-		}
-		head, rest = head+line, rest[len(line):]
-	}
-	return dump
-}
-
 // LoadSchema runs a text of DumpSchema inside the caller's transaction, in one
-// round trip. It refuses a text with statements that DumpSchema never writes, and
-// its errors name the statement that failed. The session must be of this package
-// (Connect). Objects belong to the session's role; those that exist already are
-// an error, but for extensions and the schema public.
-func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
-	statements, err := ddl.Split(text)
+// round trip, each statement as its role (SET LOCAL ROLE). It refuses a text with
+// statements that DumpSchema never writes, and its errors name the statement that
+// failed. The session must be of this package (Connect). Objects that exist already
+// are an error, but for extensions and the schema public.
+//
+// A post-data needs LendRights before, and ReturnRights between its last statement
+// and its rights: FinishSchema does that.
+func LoadSchema(ctx context.Context, tx pgx.Tx, text string, how Loading) error {
+	all, err := Statements(text)
 	if err != nil {
-		return fmt.Errorf("load schema: %w", err)
+		return err
 	}
-	if len(statements) == 0 {
+	return execute(ctx, tx, how.choose(all))
+}
+
+// FinishSchema runs a whole post-data as LoadSchema does, after LendRights.
+func FinishSchema(ctx context.Context, tx pgx.Tx, postData string, how Loading) error {
+	steps, err := Steps(postData, how)
+	if err != nil {
+		return err
+	}
+	var main, rights []Statement
+	for _, s := range steps {
+		if s.Phase == PhaseRights {
+			rights = append(rights, s.Statement)
+		} else {
+			main = append(main, s.Statement)
+		}
+	}
+	if err := execute(ctx, tx, main); err != nil {
+		return err
+	}
+	if err := ReturnRights(ctx, tx); err != nil {
+		return err
+	}
+	return execute(ctx, tx, rights)
+}
+
+// execute runs statements, each as its role, in one round trip.
+func execute(ctx context.Context, tx pgx.Tx, all []Statement) error {
+	if len(all) == 0 {
 		return nil
 	}
-	for _, s := range statements {
-		if err := belongs(s); err != nil {
-			return err
+	lines, of := []string{"SET LOCAL check_function_bodies = off"}, []int{-1} // bodies may mention what a later statement creates
+	add := func(line string, statement int) { lines, of = append(lines, line), append(of, statement) }
+	role := ""
+	for i, s := range all {
+		if s.Role() != role {
+			role = s.Role()
+			add(setRole(role), i)
 		}
+		add(s.Text, i)
 	}
-	// Bodies may mention what a later statement creates.
-	const before = "SET LOCAL check_function_bodies = off;\n"
-	const after = "RESET default_table_access_method;\nRESET check_function_bodies;\n"
+	if role != "" {
+		add(setRole(""), -1)
+	}
+	add("RESET default_table_access_method", -1)
+	add("RESET check_function_bodies", -1)
 	conn := tx.Conn().PgConn()
-	results := conn.Exec(ctx, before+strings.Join(statements, ";\n")+";\n"+after)
-	done := -1 // not counting the line before
+	results := conn.Exec(ctx, strings.Join(lines, ";\n")+";\n")
+	done := 0
 	for results.NextResult() {
 		if _, err := results.ResultReader().Close(); err != nil {
 			break
@@ -126,8 +94,9 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
 		done++
 	}
 	if err := results.Close(); err != nil {
-		if done >= 0 && done < len(statements) {
-			return fmt.Errorf("load schema: %w in: %s", explainLoad(err, statements[done]), excerpt(statements[done]))
+		if done < len(lines) && of[done] >= 0 {
+			s := all[of[done]]
+			return fmt.Errorf("load schema: %w in: %s", explainLoad(err, s), excerpt(s.Text))
 		}
 		return fmt.Errorf("load schema: %w", err)
 	}
@@ -137,20 +106,28 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string) error {
 	return nil
 }
 
-// belongs refuses a statement that DumpSchema never writes.
-func belongs(statement string) error {
-	if !hasAnyPrefix(statement, kept) || hasAnyPrefix(statement, leftOut) && !strings.HasPrefix(statement, accessMethod) {
-		return fmt.Errorf("load schema: a statement that does not belong into a schema: %s", excerpt(statement))
+func setRole(role string) string {
+	if role == "" {
+		return "RESET ROLE"
 	}
-	return nil
+	return "SET LOCAL ROLE " + action.QuoteIdent(role)
 }
 
-// explainLoad adds what to do. Of what a policy names only roles are not in the
-// schema; the server's message may be in any language.
-func explainLoad(err error, statement string) error {
+// explainLoad adds what to do; the server's message may be in any language.
+func explainLoad(err error, s Statement) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "42704" && strings.HasPrefix(statement, "CREATE POLICY ") {
-		return fmt.Errorf("%w: create the roles that the policies of the schema name", err)
+	if !errors.As(err, &refused) {
+		return err
+	}
+	names := ddl.RoleNames(s.Text)
+	if s.Role() != "" {
+		names = append(names, s.Role())
+	}
+	if (refused.Code == "42704" || refused.Code == "22023") && len(names) > 0 { // undefined_object; SET ROLE has the other one
+		return fmt.Errorf("%w: create the roles that the schema names (%s)", err, summary(names, 5))
+	}
+	if s.Role() != "" && refused.Code == "42501" {
+		return fmt.Errorf("as role %s: %w", s.Role(), err)
 	}
 	return err
 }

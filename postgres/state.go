@@ -51,6 +51,7 @@ type Database struct {
 	Publication string        // DefaultName if empty
 	Slot        string        // of a writer: SlotName; of a follower DefaultName, and never made
 	Scope       Scope         // of a writer; ScopeListed if empty
+	Without     Without       // of a follower: what it was made without, and so goes on without
 }
 
 // ErrNoDatabase says that pgbridge.database has no row: init was never run, or
@@ -60,12 +61,12 @@ var ErrNoDatabase = errors.New("the database is not set up: run pgbridge init")
 // LoadDatabase returns the row of pgbridge.database, or ErrNoDatabase. The schema
 // must be there (Installed).
 func LoadDatabase(ctx context.Context, q Querier) (Database, error) {
-	const query = `SELECT role, stage, name, coalesce(db_id, ''), genesis, publication, slot, scope FROM pgbridge.database`
+	const query = `SELECT role, stage, name, coalesce(db_id, ''), genesis, publication, slot, scope, no_owner, no_privileges FROM pgbridge.database`
 	var (
 		d  Database
 		id string
 	)
-	err := q.QueryRow(ctx, query).Scan(&d.Role, &d.Stage, &d.Name, &id, &d.Genesis, &d.Publication, &d.Slot, &d.Scope)
+	err := q.QueryRow(ctx, query).Scan(&d.Role, &d.Stage, &d.Name, &id, &d.Genesis, &d.Publication, &d.Slot, &d.Scope, &d.Without.Owner, &d.Without.Privileges)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Database{}, ErrNoDatabase
 	}
@@ -82,16 +83,17 @@ func LoadDatabase(ctx context.Context, q Querier) (Database, error) {
 
 // SaveDatabase writes the row, over the one that may be there.
 func SaveDatabase(ctx context.Context, q Querier, d Database) error {
-	const query = `INSERT INTO pgbridge.database (role, stage, name, db_id, genesis, publication, slot, scope)
-		VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, coalesce(nullif($8, ''), 'listed'))
-		ON CONFLICT (only_one) DO UPDATE SET (role, stage, name, db_id, genesis, publication, slot, scope) =
-			(excluded.role, excluded.stage, excluded.name, excluded.db_id, excluded.genesis, excluded.publication, excluded.slot, excluded.scope)`
+	const query = `INSERT INTO pgbridge.database (role, stage, name, db_id, genesis, publication, slot, scope, no_owner, no_privileges)
+		VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, coalesce(nullif($8, ''), 'listed'), $9, $10)
+		ON CONFLICT (only_one) DO UPDATE SET (role, stage, name, db_id, genesis, publication, slot, scope, no_owner, no_privileges) =
+			(excluded.role, excluded.stage, excluded.name, excluded.db_id, excluded.genesis, excluded.publication, excluded.slot, excluded.scope,
+			excluded.no_owner, excluded.no_privileges)`
 	id := ""
 	if !d.ID.IsZero() {
 		id = d.ID.String()
 	}
 	_, err := q.Exec(ctx, query, string(d.Role), string(d.Stage), d.Name, id, d.Genesis,
-		orDefault(d.Publication), orDefault(d.Slot), string(d.Scope))
+		orDefault(d.Publication), orDefault(d.Slot), string(d.Scope), d.Without.Owner, d.Without.Privileges)
 	return wrapUnlessNil("write pgbridge.database", err)
 }
 

@@ -191,11 +191,11 @@ func (in *Init) first(ctx context.Context, conn *pgx.Conn, system slot.System, c
 
 // genesis makes record 1: owner, writers, rules, schema.
 func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System, created slot.Created) (archive.Record, error) {
-	pre, err := postgres.DumpSchema(ctx, in.Dump, in.URL, postgres.PreData, created.Snapshot)
+	pre, post, err := postgres.DumpSchema(ctx, in.Dump, in.URL, created.Snapshot)
 	if err != nil {
 		return archive.Record{}, err
 	}
-	post, err := postgres.DumpSchema(ctx, in.Dump, in.URL, postgres.PostData, created.Snapshot)
+	roles, err := postgres.LoadRoles(ctx, conn, pre, post)
 	if err != nil {
 		return archive.Record{}, err
 	}
@@ -203,7 +203,7 @@ func (in *Init) genesis(ctx context.Context, conn *pgx.Conn, system slot.System,
 	if err != nil {
 		return archive.Record{}, err
 	}
-	genesis := postgres.NewGenesis(in.Name, in.Key.Writer(), server, in.Tables, pre, post)
+	genesis := postgres.NewGenesis(in.Name, in.Key.Writer(), server, roles, in.Tables, pre, post)
 	h := archive.Header{
 		Type: archive.TypeGenesis, Epoch: 1, Seq: 1, From: created.LSN, To: created.LSN,
 		System: system.ID, Timeline: system.Timeline, Schema: genesis.SchemaDigest(),

@@ -49,8 +49,8 @@ Otherwise a drill refuses, unless --same-user says that the user of pgbridge hol
 no credential: then it must be given none, neither --database-url nor a key, a
 wallet or a password.
 
-The server asks for a password that no other user knows. Roles that policies name
-are made there. There must be room for the whole database: in the folder for
+The server asks for a password that no other user knows. The roles of the
+database are made there. There must be room for the whole database: in the folder for
 temporary files (TMPDIR), or where Docker keeps its volumes. However the drill ends,
 killed or not, the server goes with it.
 
@@ -184,7 +184,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		return err
 	}
 	d.report.Name = plan.genesis.Name
-	needs, err := plan.source()
+	needs, err := plan.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 		if plan.base, err = earlier(ctx, plan); err != nil {
 			return err
 		}
-		if needs, err = alsoNeeds(plan, needs); err != nil {
+		if needs, err = alsoNeeds(ctx, plan, needs); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ type theatre struct {
 }
 
 // open starts a server, and makes in it what somebody who restores must have
-// ready: the database and the roles that policies name.
+// ready: the database and its roles.
 func (d *drill) open(ctx context.Context, source postgres.Source) (*theatre, error) {
 	began := time.Now()
 	from, err := findServers(ctx, source.Server.Major())
@@ -49,14 +49,20 @@ func (d *drill) open(ctx context.Context, source postgres.Source) (*theatre, err
 
 // alsoNeeds adds what the plan needs in the beginning: what was dropped since is
 // made and dropped again on the way.
-func alsoNeeds(plan *restoring, now postgres.Source) (postgres.Source, error) {
-	then, err := plan.source()
+func alsoNeeds(ctx context.Context, plan *restoring, now postgres.Source) (postgres.Source, error) {
+	then, err := plan.source(ctx)
 	all := func(a, b []string) []string {
 		union := slices.Concat(a, b)
 		slices.Sort(union)
 		return slices.Compact(union)
 	}
-	now.Extensions, now.Roles = all(now.Extensions, then.Extensions), all(now.Roles, then.Roles)
+	now.Extensions = all(now.Extensions, then.Extensions)
+	now.Used.Named, now.Used.Become = all(now.Used.Named, then.Used.Named), all(now.Used.Become, then.Used.Become)
+	for _, r := range then.Roles {
+		if !slices.ContainsFunc(now.Roles, func(n postgres.ServerRole) bool { return n.Name == r.Name }) {
+			now.Roles = append(now.Roles, r)
+		}
+	}
 	return now, err
 }
 
@@ -79,13 +85,10 @@ func prepare(ctx context.Context, url string, from server.Source, source postgre
 			return usageError{fmt.Errorf("%s is too old for a database of PostgreSQL %d: name another one in %s or %s", from, source.Server.Major(), server.EnvImage, server.EnvBinDir)}
 		case f.ID == "extension-missing" && from.Image != "":
 			return personError{fmt.Errorf("%s has no %s: name one that has it in %s", from, f.Subject, server.EnvImage)}
-		case f.ID == "role-missing":
-			if _, err := conn.Exec(ctx, f.Fix); err != nil {
-				return fmt.Errorf("make %s: %w", f.Subject, err)
-			}
 		}
 	}
-	return nil
+	_, err = postgres.CreateRoles(ctx, conn, source)
+	return err
 }
 
 // makeDatabase makes it with the encoding and the locale of the source, or with

@@ -22,7 +22,9 @@ func newInit() *cobra.Command {
 		Long: `Init --name founds a database: it makes schema pgbridge, a publication and a
 slot, and puts the genesis and all rows that exist into the outbox, from where
 pgbridge run publishes them. Init --join makes an empty database a follower. Init
-alone brings a database that is set up to the version of this program.
+alone brings a database that is set up to the version of this program. The roles that
+the database uses must be there, or --create-roles makes them; these flags are those of
+pgbridge restore.
 
 All of them are for an administrator: a superuser where there is one, else the owner
 of what is to be published. Init makes the role as which pgbridge run connects, and
@@ -51,6 +53,7 @@ is undone and begun anew.`,
 	flags.StringVar(&o.scope, "tables", "", "`which` tables: all, also those made later; or listed, those of --table or that are there now (default: all, with --table listed)")
 	flags.BoolVar(&o.printGrants, "print-grants", false, "print the SQL that makes the role, with --join that of a follower, and do nothing")
 	o.role.flags(flags)
+	o.rights.flags(flags)
 	return cmd
 }
 
@@ -60,6 +63,7 @@ type initOptions struct {
 	tables            []string
 	printGrants       bool
 	role              roleOptions
+	rights            rightsOptions
 }
 
 func (o *initOptions) run(ctx context.Context, a *app) error {
@@ -73,7 +77,7 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 	case o.printGrants:
 		return a.printGrants(ctx, o.role, use)
 	case o.join != "":
-		return a.join(ctx, o.join, o.role)
+		return a.join(ctx, o.join, o.role, o.rights)
 	case o.name == "":
 		return a.upgrade(ctx, o.role)
 	}
@@ -212,7 +216,7 @@ func chooseTables(ctx context.Context, conn postgres.Querier, only []string) ([]
 	return chosen, nil
 }
 
-func (a *app) join(ctx context.Context, id string, o roleOptions) error {
+func (a *app) join(ctx context.Context, id string, o roleOptions, rights rightsOptions) error {
 	db, err := parseDBID(id)
 	if err != nil {
 		return err
@@ -236,14 +240,18 @@ func (a *app) join(ctx context.Context, id string, o roleOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseSource(ctx, conn, genesis); err != nil {
+	if err := a.prepareJoin(ctx, conn, genesis, rights); err != nil {
 		return err
 	}
 	role, err := a.makeRole(ctx, conn, o, postgres.RoleFollower)
 	if err != nil {
 		return err
 	}
-	if err := applier.Join(ctx, conn, record, genesis); err != nil {
+	with := applier.Joining{Service: role, Without: rights.without}
+	if a.AllowSuperuser {
+		with.Service = ""
+	}
+	if err := applier.Join(ctx, conn, record, genesis, with); err != nil {
 		return err
 	}
 	if err := a.admitRole(ctx, conn, o, role); err != nil {
@@ -252,12 +260,23 @@ func (a *app) join(ctx context.Context, id string, o roleOptions) error {
 	return a.printDBID(db)
 }
 
-// refuseSource refuses to make a database that the server cannot take in.
-func (a *app) refuseSource(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis) error {
-	if installed, err := postgres.Installed(ctx, conn); err != nil || installed {
-		return err // it is made
+// prepareJoin refuses, before anything is written, a server that lacks what the
+// database needs, and makes the roles.
+func (a *app) prepareJoin(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis, rights rightsOptions) error {
+	installed, err := postgres.Installed(ctx, conn)
+	if err != nil {
+		return err
 	}
-	source, err := sourceOf(genesis)
+	if installed {
+		d, err := postgres.LoadDatabase(ctx, conn)
+		if err == nil {
+			return rights.same(d) // joined already
+		}
+		if !errors.Is(err, postgres.ErrNoDatabase) {
+			return err
+		}
+	}
+	source, err := rights.source(ctx, conn, genesis.Server, genesis.Roles, genesis.PreData, genesis.PostData)
 	if err != nil {
 		return err
 	}
@@ -265,5 +284,8 @@ func (a *app) refuseSource(ctx context.Context, conn *pgx.Conn, genesis postgres
 	if err != nil {
 		return err
 	}
-	return a.refuse(findings)
+	if err := a.refuse(findings); err != nil {
+		return err
+	}
+	return rights.make(ctx, a, conn, source)
 }

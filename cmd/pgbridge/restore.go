@@ -54,8 +54,15 @@ calls no function of the database. Interrupted anywhere, the same command goes o
 where it was.
 
 Before anything is written it looks whether the server can take the database in:
-encoding, collation, extensions, roles that policies name, version, rights. What
-stands in the way is listed, all of it at once.
+encoding, collation, extensions, roles, version, rights. What stands in the way is
+listed, all of it at once; for roles with the statements that make them.
+
+Owners and privileges are restored as pg_restore does. What belonged to a superuser
+belongs to the role that restores. --create-roles makes the roles that are missing:
+NOLOGIN, without a password, and without SUPERUSER, CREATEROLE, REPLICATION and
+BYPASSRLS. With --no-owner everything belongs to the role that restores; with
+--no-privileges nothing is granted or revoked. With one of the two, functions that
+run with their owner's rights can be executed by their owner only, as actions always.
 
 The result is proven on the way: the chain by its hashes and signatures, the rows of
 a checkpoint by its sums, and the whole database by the sums of the last later
@@ -93,6 +100,7 @@ type restoreOptions struct {
 	jobs                        int
 	dryRun, follow              bool
 	role                        roleOptions
+	rights                      rightsOptions
 }
 
 func (o *restoreOptions) flags(flags *pflag.FlagSet) {
@@ -104,6 +112,7 @@ func (o *restoreOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "begin with the checkpoint of this `number`, or with none; default: the newest that can be used")
 	flags.BoolVar(&o.follow, "follow", false, "when it is restored, stay and follow, as pgbridge run does")
 	o.role.flags(flags)
+	o.rights.flags(flags)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
 }
 
@@ -111,7 +120,7 @@ func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 8) }
 
 // parse makes a restore of the flags.
 func (o *restoreOptions) parse(a *app, now time.Time) (*restoring, error) {
-	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, role: o.role, began: now, from: newest}
+	r := &restoring{app: a, jobs: o.jobs, dryRun: o.dryRun, follows: o.follow, role: o.role, rights: o.rights, began: now, from: newest}
 	var err error
 	if r.db, err = parseDBID(o.id); err != nil {
 		return nil, err
@@ -191,20 +200,23 @@ func (r *restoring) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.restore(ctx); err != nil {
-		return err
-	}
 	if role != "" {
 		if err := r.admitRole(ctx, r.conn, r.role, role); err != nil {
 			return err
 		}
+		if !r.AllowSuperuser {
+			r.service = role
+		}
+	}
+	if err := r.restore(ctx); err != nil {
+		return err
 	}
 	if !r.follows {
 		return nil
 	}
 	r.conn.Close(ctx)
-	if role != "" && !r.AllowSuperuser {
-		if r.DatabaseURL, err = r.serviceURL(r.role, role); err != nil {
+	if r.service != "" {
+		if r.DatabaseURL, err = r.serviceURL(r.role, r.service); err != nil {
 			return err
 		}
 	}

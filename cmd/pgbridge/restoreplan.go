@@ -71,6 +71,9 @@ func (r *restoring) look(ctx context.Context) error {
 		return personError{fmt.Errorf("the database is a %s of %s (%s) already: restore into an empty one", d.Role, d.Name, d.ID)}
 	}
 	r.begun = true
+	if err := r.rights.same(d); err != nil {
+		return err
+	}
 	under, found, err := checkpoint.LoadUnderWay(ctx, r.conn)
 	if err != nil {
 		return err
@@ -194,24 +197,23 @@ func (r *restoring) checkTables() error {
 }
 
 // source is what the server must have.
-func (r *restoring) source() (source postgres.Source, err error) {
+func (r *restoring) source(ctx context.Context) (postgres.Source, error) {
 	if r.base == nil {
-		return sourceOf(r.genesis)
+		g := &r.genesis
+		return r.rights.source(ctx, r.conn, g.Server, g.Roles, g.PreData, g.PostData)
 	}
-	source.Server, source.Roles = r.base.Server, r.base.Roles
+	var texts [2]string
+	for i, chunks := range [][]checkpoint.Chunk{r.base.PreData, r.base.PostData} {
+		var err error
+		if texts[i], err = r.chunks.Text(ctx, chunks); err != nil {
+			return postgres.Source{}, r.failed(fmt.Errorf("schema of checkpoint %d: %w", r.base.Number, err))
+		}
+	}
+	source, err := r.rights.source(ctx, r.conn, r.base.Server, r.base.Roles, texts[0], texts[1])
+	source.Extensions = nil
 	for _, e := range r.base.Extensions {
 		source.Extensions = append(source.Extensions, e.Name)
 	}
-	return source, nil
-}
-
-// sourceOf is what the server must have for what a genesis makes.
-func sourceOf(g postgres.Genesis) (source postgres.Source, err error) {
-	source.Server = g.Server
-	if source.Extensions, source.Roles, err = postgres.Needs(g.PreData, g.PostData); err != nil {
-		return source, err
-	}
-	source.Policed, source.Forced, err = postgres.RowSecurity(g.PreData, g.PostData)
 	return source, err
 }
 
@@ -220,16 +222,11 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 	if r.conn == nil || r.begun {
 		return nil
 	}
-	source, err := r.source()
-	if err != nil {
+	var err error
+	if r.needs, err = r.source(ctx); err != nil {
 		return err
 	}
-	if r.base != nil {
-		if source.Policed, source.Forced, err = r.rowSecurity(ctx); err != nil {
-			return err
-		}
-	}
-	if r.findings, err = postgres.CheckSource(ctx, r.conn, source); err != nil {
+	if r.findings, err = postgres.CheckSource(ctx, r.conn, r.needs); err != nil {
 		return err
 	}
 	own, err := postgres.Check(ctx, r.conn, postgres.Options{Role: postgres.RoleFollower})

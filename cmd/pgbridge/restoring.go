@@ -28,9 +28,11 @@ type restoring struct {
 	dryRun  bool
 	follows bool
 	role    roleOptions
+	rights  rightsOptions
 	began   time.Time
 	conn    *pgx.Conn // nil in a dry run without a database
 	locked  bool      // by this restore
+	service string    // as which rows and records are written; empty: the role of conn
 
 	// What choose found out:
 	*told
@@ -40,6 +42,7 @@ type restoring struct {
 	begun    bool                   // by an earlier run
 	base     *checkpoint.Checkpoint // to begin with; nil: the genesis, or where an earlier run is
 	check    *checkpoint.Checkpoint // to compare with on the way; nil: none
+	needs    postgres.Source        // what the server must have
 	findings []postgres.Finding
 
 	result restored
@@ -88,13 +91,19 @@ func (r *restoring) restore(ctx context.Context) error {
 // load brings the database to where the replay begins.
 func (r *restoring) load(ctx context.Context) error {
 	r.result = restored{DB: r.db, Name: r.genesis.Name, LeftOut: []string{}, Views: []action.Name{}}
+	if !r.begun {
+		if err := r.rights.make(ctx, r.app, r.conn, r.needs); err != nil {
+			return err
+		}
+	}
 	if r.base != nil {
 		return r.loadCheckpoint(ctx)
 	}
 	if r.begun {
 		return nil
 	}
-	if err := applier.Join(ctx, r.conn, r.record, r.genesis); err != nil {
+	with := applier.Joining{Service: r.service, Without: r.rights.without}
+	if err := applier.Join(ctx, r.conn, r.record, r.genesis, with); err != nil {
 		return err
 	}
 	if r.tables == nil {
@@ -117,7 +126,25 @@ func (r *restoring) loadCheckpoint(ctx context.Context) error {
 func (r *restoring) loader() *checkpoint.Loader {
 	return &checkpoint.Loader{
 		Connect: r.connect, Library: r.chunks, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
+		Without: r.rights.without, ConnectRows: r.connectService, Service: r.service,
 	}
+}
+
+// connectService opens a session as the service role, where there is one: what archives
+// hold is written with its rights, and only definitions with those of an administrator.
+func (r *restoring) connectService(ctx context.Context) (*pgx.Conn, error) {
+	if r.service == "" {
+		return r.connect(ctx)
+	}
+	url, err := r.serviceURL(r.role, r.service)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := postgres.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("%w: rows are written as this role: let it in (pg_hba.conf, --role-password-file), or give --allow-superuser to write them as this one", err)
+	}
+	return conn, nil
 }
 
 // failed says of an error that the restore failed for good, if it did.
@@ -168,7 +195,7 @@ func (r *restoring) replay(ctx context.Context, at postgres.Progress) error {
 // the end of the chain.
 func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesis, until archive.Moment) (next action.Tx, err error) {
 	apply := &applier.Applier{
-		Connect: r.connect, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
+		Connect: r.connectService, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
 		Reached: func(tx action.Tx) { next = tx },
 	}
 	before := r.result
@@ -213,7 +240,7 @@ func (r *restoring) part(ctx context.Context) (postgres.Genesis, error) {
 		r.result.LeftOut = append(r.result.LeftOut, keys...)
 		return g, err
 	}
-	steps, err := postgres.Steps(g.PostData)
+	steps, err := postgres.Steps(g.PostData, postgres.Loading{})
 	if err != nil {
 		return g, err
 	}
@@ -222,11 +249,11 @@ func (r *restoring) part(ctx context.Context) (postgres.Genesis, error) {
 		return g, err
 	}
 	r.result.LeftOut = append(r.result.LeftOut, keys...)
-	var b strings.Builder
-	for _, s := range kept {
-		b.WriteString(s.Text + ";\n\n")
+	statements := make([]postgres.Statement, len(kept))
+	for i, s := range kept {
+		statements[i] = s.Statement
 	}
-	g.PostData = b.String()
+	g.PostData = postgres.SchemaText(statements)
 	return g, nil
 }
 

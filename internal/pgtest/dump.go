@@ -53,12 +53,17 @@ func Sequences(t testing.TB, db *DB) string {
 }
 
 // DumpSchema returns the definitions of everything but schema pgbridge,
-// publications, subscriptions and pgbridge's own event triggers. options go
-// to pg_dump.
+// publications, subscriptions and pgbridge's own event triggers, with owners,
+// privileges, and who gave them. options go to pg_dump.
 func DumpSchema(t testing.TB, db *DB, options ...string) string {
 	t.Helper()
 	fixed := []string{"--schema-only", "--exclude-schema=pgbridge", "--no-publications", "--no-subscriptions"}
 	return statements(db.Run(t, "pg_dump", append(fixed, options...)...))
+}
+
+// isSetting tells a setting from who gives a right.
+func isSetting(line string) bool {
+	return strings.HasPrefix(line, "SET ") && !strings.HasPrefix(line, "SET SESSION AUTHORIZATION ")
 }
 
 // statements drops from a schema dump its comments, its settings, its \restrict
@@ -70,7 +75,7 @@ func statements(dump string) string {
 		if strings.HasPrefix(line, "CREATE EVENT TRIGGER pgbridge") || strings.HasPrefix(line, "ALTER EVENT TRIGGER pgbridge") {
 			dropping = true
 		}
-		drop := dropping || line == "\n" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "SET ") ||
+		drop := dropping || line == "\n" || strings.HasPrefix(line, "--") || isSetting(line) ||
 			strings.HasPrefix(line, "SELECT pg_catalog.set_config(") ||
 			strings.HasPrefix(line, "\\restrict ") || strings.HasPrefix(line, "\\unrestrict ")
 		if dropping && strings.HasSuffix(line, ";\n") {

@@ -158,7 +158,7 @@ BEGIN
             LEFT JOIN pg_roles g ON g.oid = a.grantee
         WHERE p.oid = function AND a.grantee <> p.proowner
     LOOP
-        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', function, grantee);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', function, grantee);
     END LOOP;
 END $$;
 

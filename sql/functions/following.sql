@@ -24,3 +24,13 @@ BEGIN
         PERFORM pgbridge.close_function(found::regprocedure);
     END IF;
 END $$;
+
+-- Takes the right to execute an action from all but its owner, whatever the stream granted.
+CREATE OR REPLACE FUNCTION pgbridge.close_actions() RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgbridge.close_function(f.oid::regprocedure)
+    FROM pgbridge.action AS a CROSS JOIN LATERAL pgbridge.find_function(a.function) AS f (oid)
+    WHERE f.oid IS NOT NULL
+$$;

@@ -54,6 +54,8 @@ CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges t
         ('EXECUTE', 'FUNCTION pgbridge.refuse_pending()'),
         ('EXECUTE', 'FUNCTION pgbridge.replica_role(text)'),
         ('EXECUTE', 'FUNCTION pgbridge.follow_definition(text, text, text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.return_rights()'),
+        ('EXECUTE', 'FUNCTION pgbridge.close_actions()'),
         -- to say how it stands
         ('SELECT, INSERT', 'TABLE pgbridge.drill'),
         ('SELECT', 'TABLE pgbridge.action'),

@@ -8,8 +8,8 @@
 -- names everything with its schema, and first checks whom it runs as; and runners are called
 -- by run_as only, which is SECURITY DEFINER too: there a setting of role is refused as well.
 
--- Why a role cannot be an author here, with what mends it; NULL where it can.
-CREATE OR REPLACE FUNCTION pgbridge.author_fault(author name) RETURNS text
+-- Why a role cannot be admitted as an author here, with what mends it; NULL where it can.
+CREATE OR REPLACE FUNCTION pgbridge.author_bar(author name) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,11 +30,20 @@ BEGIN
     IF FOUND THEN
         RETURN format('role %1$I is a member of %2$I, whose rights no statement may have: REVOKE %2$I FROM %1$I',
             author, high);
-    ELSIF NOT EXISTS (SELECT FROM pgbridge.author a WHERE a.role = role.oid AND a.name = author) THEN
-        RETURN format('role %I is not admitted: SELECT pgbridge.admit_author(%L)', author, author);
     END IF;
     RETURN NULL;
 END $$;
+
+-- Why no statement can run as a role here, with what mends it; NULL where one can.
+CREATE OR REPLACE FUNCTION pgbridge.author_fault(author name) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(pgbridge.author_bar(author), (
+        SELECT format('role %1$I is not admitted: SELECT pgbridge.admit_author(%1$L)', author)
+        WHERE NOT EXISTS (SELECT FROM pgbridge.author a JOIN pg_roles r ON r.oid = a.role AND r.rolname = a.name
+            WHERE a.name = author)))
+$$;
 
 -- The body of the runner of a role.
 CREATE OR REPLACE FUNCTION pgbridge.runner_body(author name) RETURNS text
@@ -117,6 +126,29 @@ BEGIN
     DELETE FROM pgbridge.author a WHERE a.name = author OR a.role = (SELECT oid FROM pg_roles WHERE rolname = author);
     INSERT INTO pgbridge.author (role, name) SELECT oid, rolname FROM pg_roles WHERE rolname = author;
     PERFORM pgbridge.make_runner(author);
+END $$;
+
+-- Admits those of the roles that can be.
+CREATE OR REPLACE FUNCTION pgbridge.admit_authors(authors text[]) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgbridge.admit_author(u.author::name) FROM unnest(authors) AS u (author)
+    WHERE pgbridge.author_bar(u.author::name) IS NULL
+$$;
+
+-- Takes back what was lent to owners for the time of a copy. Only the owner of this schema
+-- writes the table (rights.sql).
+CREATE OR REPLACE FUNCTION pgbridge.return_rights() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    back text;
+BEGIN
+    FOR back IN DELETE FROM pgbridge.lent AS l RETURNING l.statement LOOP
+        EXECUTE back;
+    END LOOP;
 END $$;
 
 -- Takes the admission back, and drops the runner: the role can be dropped then.

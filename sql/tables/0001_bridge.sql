@@ -54,6 +54,10 @@ CREATE TABLE pgbridge.database (
     publication_mark text, -- of a writer: publication_mark() as init left it
     -- Which tables are published: all, also those made later, or those listed at init.
     scope       text NOT NULL DEFAULT 'listed' CHECK (scope IN ('all', 'listed')),
+    -- What of owners and privileges a copy was made without, as pg_restore's options of
+    -- these names say it.
+    no_owner      boolean NOT NULL DEFAULT false,
+    no_privileges boolean NOT NULL DEFAULT false,
     CHECK (stage = 'init' OR (db_id IS NOT NULL AND genesis IS NOT NULL))
 );
 

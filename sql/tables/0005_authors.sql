@@ -7,3 +7,9 @@ CREATE TABLE pgbridge.author (
     name        name NOT NULL UNIQUE,
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+-- Rights that the owners of tables have until indexes and constraints are made: the
+-- statements that take them back.
+CREATE TABLE pgbridge.lent (
+    statement text PRIMARY KEY
+);
