@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -163,22 +164,30 @@ func finishSchema(ctx context.Context, run *runners, tx pgx.Tx, genesis postgres
 	if err != nil {
 		return err
 	}
-	returned := false
-	for _, s := range steps {
-		if s.Phase == postgres.PhaseRights && !returned {
-			if err := postgres.ReturnRights(ctx, tx); err != nil {
-				return err
-			}
-			returned = true
-		}
-		if err := run.step(ctx, tx, s); err != nil {
+	return run.steps(ctx, tx, steps)
+}
+
+// steps executes the statements of a post-data. What was lent to their roles is taken back
+// before rights are given.
+func (r *runners) steps(ctx context.Context, tx pgx.Tx, steps []postgres.Step) error {
+	rights := slices.IndexFunc(steps, func(s postgres.Step) bool { return s.Phase == postgres.PhaseRights })
+	if rights < 0 {
+		rights = len(steps)
+	}
+	for _, s := range steps[:rights] {
+		if err := r.step(ctx, tx, s); err != nil {
 			return err
 		}
 	}
-	if returned {
-		return nil
+	if err := postgres.ReturnRights(ctx, tx); err != nil {
+		return err
 	}
-	return postgres.ReturnRights(ctx, tx)
+	for _, s := range steps[rights:] {
+		if err := r.step(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // step executes a statement of a post-data.

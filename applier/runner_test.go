@@ -2,8 +2,12 @@ package applier
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgbridge/pgbridge/postgres"
 )
 
 // What an author can do at the source it can do here, and its code nothing else.
@@ -23,15 +27,44 @@ func TestStatementsRunAsTheirAuthor(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newParish(t, g, test.before)
+			want := p.schemaAsAlice(t, test.statement)
 			if err := p.apply(t, p.record(does(p.by(p.alice, test.statement)))); err != nil {
 				t.Fatal(err)
 			}
 			p.requireHarmless(t, true)
+			if got := p.dump(t); got != want {
+				t.Errorf("the schema is\n%s\nwant\n%s", got, want)
+			}
 			if got := p.rows(t, "SELECT relname, relowner::regrole FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relowner::regrole::text <> '"+p.alice+"'"); got != "" {
 				t.Errorf("not the author's: %s", got)
 			}
 		})
 	}
+}
+
+// schemaAsAlice is what schema work is, with owners, after alice has executed a statement
+// in a database that is the same.
+func (p parish) schemaAsAlice(t *testing.T, statement string) string {
+	t.Helper()
+	source := *p.rig
+	source.db = p.db.Cluster.Database(t)
+	q := p
+	q.rig = &source
+	q.db.Exec(t, p.dump(t))
+	conn := q.connectAs(t, p.alice)
+	for _, s := range []string{"SET search_path = work", statement} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return q.dump(t)
+}
+
+func (p parish) dump(t *testing.T) string {
+	t.Helper()
+	text := p.db.Run(t, "pg_dump", "--schema-only", "--schema=work")
+	random := regexp.MustCompile(`(?m)^\\(un)?restrict .*$`)
+	return random.ReplaceAllString(text, "")
 }
 
 // Code of a user leaves nothing in the session that the session would use or execute.
@@ -223,5 +256,50 @@ func TestTruncateAndCallAsTheOwner(t *testing.T) {
 	p.requireHarmless(t, true)
 	if got := p.rows(t, "SELECT * FROM work.t ORDER BY id"); got != "(2,zwo) (7,seven)" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Post-data of the initial copy is made by the owners of the tables.
+func TestPostDataIsMadeByOwners(t *testing.T) {
+	p := newParish(t, newGround(t), `CREATE TABLE t (id int NOT NULL, a text); INSERT INTO t VALUES (1, 'one'); CREATE TABLE u (id int, t int)`)
+	p.as(t, p.bob, `CREATE TABLE b.t (id int)`)
+	conn := p.connectAs(t, p.service)
+	run := &runners{conn: conn}
+	text := p.named(`SET SESSION AUTHORIZATION 'ALICE';
+ALTER TABLE ONLY work.t
+    ADD CONSTRAINT t_pkey PRIMARY KEY (id);
+CREATE INDEX t_evil ON work.t USING btree (work.evil(id));
+CREATE STATISTICS work.s (dependencies) ON id, a FROM work.t;
+ALTER STATISTICS work.s SET STATISTICS 100;
+COMMENT ON STATISTICS work.s IS 'x';
+COMMENT ON INDEX work.t_evil IS 'x';
+ALTER TABLE ONLY work.t REPLICA IDENTITY USING INDEX t_pkey;
+SET SESSION AUTHORIZATION 'BOB';
+CREATE TRIGGER "on work.u" BEFORE INSERT ON b.t FOR EACH ROW EXECUTE FUNCTION work.evil_trigger();
+SET SESSION AUTHORIZATION 'ALICE';
+CREATE CONSTRAINT TRIGGER x AFTER INSERT ON work.t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION work.evil_trigger();
+SET SESSION AUTHORIZATION 'BOB';
+ALTER TABLE b.t ENABLE ALWAYS TRIGGER "on work.u";
+SET SESSION AUTHORIZATION 'ALICE';
+CREATE RULE r AS
+    ON UPDATE TO work.u DO INSTEAD NOTHING;
+CREATE POLICY p ON work.u USING ((id > 0));
+ALTER TABLE work.u ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ONLY work.u
+    ADD CONSTRAINT u_t_fkey FOREIGN KEY (t) REFERENCES work.t(id);
+`)
+	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		steps, err := postgres.Steps(text, postgres.Loading{})
+		if err != nil {
+			return err
+		}
+		return run.steps(t.Context(), tx, steps)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.requireHarmless(t, true)
+	if got := p.rows(t, "SELECT (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN ('work.t'::regclass, 'b.t'::regclass)), (SELECT count(*) FROM pg_constraint WHERE conname = 'u_t_fkey')"); got != "(2,1)" {
+		t.Errorf("made: %s", got)
 	}
 }

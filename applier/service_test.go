@@ -19,15 +19,8 @@ type parish struct {
 	service, alice, bob string
 }
 
-// serviceRights are those in schema pgbridge that the applier needs.
-const serviceRights = `GRANT USAGE ON SCHEMA pgbridge TO %[1]s;
-	GRANT SELECT, INSERT, UPDATE, DELETE ON pgbridge.progress, pgbridge.fingerprint, pgbridge.quarantine TO %[1]s;
-	GRANT SELECT ON pgbridge.database, pgbridge.chain, pgbridge.action, pgbridge.shape, pgbridge.installed TO %[1]s;
-	GRANT EXECUTE ON FUNCTION pgbridge.run_as(name, text, text[], boolean), pgbridge.replica_role(text), pgbridge.refuse_pending(),
-		pgbridge.deferrable_touched(), pgbridge.user_code(oid), pgbridge.object_owner(text, text[], text[]),
-		pgbridge.change_owner(text, text[], text[], name), pgbridge.follow_definition(text, text, text), pgbridge.find_function(text),
-		pgbridge.name_of(text, text) TO %[1]s;
-	GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO %[1]s;
+// serviceRights are those of the cluster that the applier needs.
+const serviceRights = `GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO %[1]s;
 	GRANT pg_read_all_data, pg_write_all_data TO %[1]s;`
 
 func newParish(t *testing.T, g ground, tables string) parish {
@@ -41,6 +34,9 @@ func newParish(t *testing.T, g ground, tables string) parish {
 		}
 	})
 	p.exec(t, fmt.Sprintf(serviceRights, p.service))
+	if err := postgres.SetServiceRole(t.Context(), p.connect(t), p.service); err != nil {
+		t.Fatal(err)
+	}
 	if p.db.Cluster.Major() >= 15 {
 		p.exec(t, "GRANT SET ON PARAMETER session_replication_role TO "+p.service)
 	}

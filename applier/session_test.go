@@ -16,7 +16,8 @@ import (
 // One session at a time applies the records of a writer, whatever its role may do.
 func TestSession(t *testing.T) {
 	role := fmt.Sprintf("plain_%d", rand.Uint32())
-	r := newRig(t, "CREATE ROLE "+role+" LOGIN; GRANT USAGE ON SCHEMA pgbridge TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA pgbridge TO "+role)
+	r := newRig(t, "CREATE ROLE "+role+" LOGIN; GRANT USAGE ON SCHEMA pgbridge TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA pgbridge TO "+role+
+		"; GRANT EXECUTE ON FUNCTION pgbridge.take_lock TO "+role)
 	t.Cleanup(func() { r.db.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	open := func(as string, w byte) (*pgx.Conn, error) {
 		conn, err := postgres.Connect(t.Context(), r.db.URLAs(as))

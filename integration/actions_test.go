@@ -73,6 +73,7 @@ func TestActions(t *testing.T) {
 	pgtest.RequireEqual(t, pgtest.Dump(t, p.restore(t)), pgtest.Dump(t, source))
 
 	want := []string{
+		"pgbridge.schema", // the rights
 		"app.create_post_owner(id=?, author=" + alice + ", title=First post, at=?, tags={a,\"b c\",NULL}, more={\"x\": [1, null, \"é\"]}) app.post.insert",
 		"app.create_post_owner(id=?, author=" + bob + ", title=Second, at=?, tags=NULL, more=NULL) app.post.insert",
 		"app.vote_owner(post=?, voter=" + bob + ") app.vote.insert app.post.update",

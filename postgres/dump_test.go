@@ -230,7 +230,7 @@ func loadInto(t *testing.T, pre, post string) (url string) {
 			t.Fatal(err)
 		}
 	}
-	for setting, want := range map[string]string{"search_path": "", "check_function_bodies": "on", "default_table_access_method": "heap"} {
+	for setting, want := range map[string]string{"search_path": "pg_catalog,pg_temp", "check_function_bodies": "on", "default_table_access_method": "heap"} {
 		if got := queryText(t, conn, "SELECT current_setting($1)", setting); got != want {
 			t.Errorf("after loading %s is %q, want %q", setting, got, want)
 		}

@@ -15,11 +15,23 @@ var definers = map[string]string{
 	"schema_changed":  "writes marks, which only the owner may, for whoever changes the schema",
 	"table_rewritten": "notes a rewrite for schema_changed",
 	"begin_extension": "notes for schema_changed that statements are of an extension",
+	"begin_rights":    "notes for schema_changed what there was before rights change",
 	"end_mark":        "emits the end of a call also where PUBLIC may emit no message",
 	"partial_call":    "reads the catalogue of functions of this schema for the owner of an action",
 	"take_lock":       "writes the table of locks for the service role, which has no right to lock tables",
 	"is_locked":       "sees sessions as the owner of this schema",
 	"mark app.act":    "reads the secret for the owner of an action",
+
+	"run_as":            "calls runners, which belong to the authors of statements",
+	"admit_author":      "makes runners that belong to others",
+	"dismiss_author":    "drops runners that belong to others",
+	"change_owner":      "gives an object away as a superuser of the source did",
+	"object_owner":      "reads pg_shdepend by functions of this schema for the service role",
+	"follow_definition": "writes definitions, and makes what calls them, for the service role",
+	"close_actions":     "takes rights to functions of others away for the service role",
+	"return_rights":     "takes rights back that the administrator has lent",
+	"refuse_pending":    "looks for deferred triggers of tables of others",
+	"replica_role":      "sets what before 15 only a superuser may set",
 }
 
 // open are the functions that others than the owner of the schema may execute here: the
@@ -30,7 +42,7 @@ var open = []string{
 
 // unpinned are the functions without a search_path of their own: each costs a caller of an
 // action time, or must see that of the caller. Their bodies have no unqualified name.
-var unpinned = []string{"app.act", "call app.act", "mark app.act", "call", "end_mark", "printed_time", "new_id", "note_caller"}
+var unpinned = []string{"app.act", "call app.act", "mark app.act", "call", "end_mark", "printed_time", "new_id", "note_caller", "run_as"}
 
 type function struct {
 	oid                    uint32

@@ -102,7 +102,7 @@ func TestCreateRoleSQL(t *testing.T) {
 
 // On a server that has none of the roles the made ones are enough for the schema.
 func TestCreateRoles(t *testing.T) {
-	zoo := pgtest.NewRolesZoo(t, pgtest.Shared(t))
+	zoo := pgtest.NewRolesZoo(t, pgtest.Start(t, pgtest.Config{NoSync: true}))
 	from := connect(t, zoo.URL())
 	pre, post := dumpBoth(t, findDump(t, from), zoo.URL(), "")
 	roles, err := LoadRoles(t.Context(), from, pre, post)

@@ -227,6 +227,7 @@ func (d *drill) restoring(url string) (*restoring, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	r.role.none = true
 	return r, nil
 }
 

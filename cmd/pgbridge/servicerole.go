@@ -17,7 +17,10 @@ import (
 )
 
 // roleOptions are the flags that name the role as which the service connects.
-type roleOptions struct{ name, passwordFile string }
+type roleOptions struct {
+	name, passwordFile string
+	none               bool // nobody will connect: no role is made
+}
 
 func (o *roleOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.name, "role", "", "the `role` as which pgbridge run connects, made if it is not there (default: the one that is set up, or "+postgres.DefaultServiceRole+")")
@@ -90,7 +93,7 @@ func (a *app) makeRole(ctx context.Context, conn *pgx.Conn, o roleOptions, use p
 // anything is loaded. A part of a database never follows. Whoever may make no roles, and
 // asks for none, restores without one: "".
 func (r *restoring) makeServiceRole(ctx context.Context) (string, error) {
-	if r.tables != nil {
+	if r.tables != nil || r.role.none {
 		return "", nil
 	}
 	may, err := postgres.MayMakeRoles(ctx, r.conn)

@@ -37,52 +37,57 @@ $$;
 -- The owner of an object, or of the table, type or domain that it is a part of. NULL if it
 -- belongs to the superuser of initdb, or to nobody.
 CREATE OR REPLACE FUNCTION pgbridge.owner_oid(classid oid, objid oid) RETURNS oid
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH RECURSIVE part (classid, objid) AS (
-        SELECT $1, $2
-        UNION
-        SELECT w.classid, w.objid FROM part AS p CROSS JOIN LATERAL (
-            SELECT 'pg_class'::regclass::oid, i.indrelid FROM pg_index AS i
-                WHERE p.classid = 'pg_class'::regclass AND i.indexrelid = p.objid
-            UNION ALL
-            SELECT 'pg_class'::regclass, t.tgrelid FROM pg_trigger AS t
-                WHERE p.classid = 'pg_trigger'::regclass AND t.oid = p.objid
-            UNION ALL
-            SELECT 'pg_class'::regclass, y.polrelid FROM pg_policy AS y
-                WHERE p.classid = 'pg_policy'::regclass AND y.oid = p.objid
-            UNION ALL
-            SELECT 'pg_class'::regclass, r.ev_class FROM pg_rewrite AS r
-                WHERE p.classid = 'pg_rewrite'::regclass AND r.oid = p.objid
-            UNION ALL
-            SELECT 'pg_class'::regclass, d.adrelid FROM pg_attrdef AS d
-                WHERE p.classid = 'pg_attrdef'::regclass AND d.oid = p.objid
-            UNION ALL
-            SELECT 'pg_class'::regclass, k.conrelid FROM pg_constraint AS k
-                WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.conrelid <> 0
-            UNION ALL
-            SELECT 'pg_type'::regclass, k.contypid FROM pg_constraint AS k
-                WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.contypid <> 0
-            UNION ALL
-            SELECT 'pg_class'::regclass, y.typrelid FROM pg_type AS y
-                WHERE p.classid = 'pg_type'::regclass AND y.oid = p.objid AND y.typrelid <> 0
-            UNION ALL
-            SELECT 'pg_type'::regclass, y.typelem FROM pg_type AS y
-                WHERE p.classid = 'pg_type'::regclass AND y.oid = p.objid AND y.typoutput = 'array_out'::regproc
-            UNION ALL
-            SELECT 'pg_type'::regclass, u.type FROM pg_cast AS c CROSS JOIN unnest(ARRAY[c.castsource, c.casttarget])
-                AS u (type) WHERE p.classid = 'pg_cast'::regclass AND c.oid = p.objid
-            UNION ALL
-            SELECT 'pg_type'::regclass, f.trftype FROM pg_transform AS f
-                WHERE p.classid = 'pg_transform'::regclass AND f.oid = p.objid
-        ) AS w (classid, objid)
-    )
-    SELECT s.refobjid FROM part AS p JOIN pg_shdepend AS s ON s.classid = p.classid AND s.objid = p.objid
-    WHERE s.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-        AND s.objsubid = 0 AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
-    LIMIT 1
-$$;
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        WITH RECURSIVE part (classid, objid) AS (
+            SELECT $1, $2
+            UNION
+            SELECT w.classid, w.objid FROM part AS p CROSS JOIN LATERAL (
+                SELECT 'pg_class'::regclass::oid, i.indrelid FROM pg_index AS i
+                    WHERE p.classid = 'pg_class'::regclass AND i.indexrelid = p.objid
+                UNION ALL
+                SELECT 'pg_class'::regclass, t.tgrelid FROM pg_trigger AS t
+                    WHERE p.classid = 'pg_trigger'::regclass AND t.oid = p.objid
+                UNION ALL
+                SELECT 'pg_class'::regclass, y.polrelid FROM pg_policy AS y
+                    WHERE p.classid = 'pg_policy'::regclass AND y.oid = p.objid
+                UNION ALL
+                SELECT 'pg_class'::regclass, r.ev_class FROM pg_rewrite AS r
+                    WHERE p.classid = 'pg_rewrite'::regclass AND r.oid = p.objid
+                UNION ALL
+                SELECT 'pg_class'::regclass, d.adrelid FROM pg_attrdef AS d
+                    WHERE p.classid = 'pg_attrdef'::regclass AND d.oid = p.objid
+                UNION ALL
+                SELECT 'pg_class'::regclass, k.conrelid FROM pg_constraint AS k
+                    WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.conrelid <> 0
+                UNION ALL
+                SELECT 'pg_type'::regclass, k.contypid FROM pg_constraint AS k
+                    WHERE p.classid = 'pg_constraint'::regclass AND k.oid = p.objid AND k.contypid <> 0
+                UNION ALL
+                SELECT 'pg_class'::regclass, y.typrelid FROM pg_type AS y
+                    WHERE p.classid = 'pg_type'::regclass AND y.oid = p.objid AND y.typrelid <> 0
+                UNION ALL
+                SELECT 'pg_type'::regclass, y.typelem FROM pg_type AS y
+                    WHERE p.classid = 'pg_type'::regclass AND y.oid = p.objid AND y.typoutput = 'array_out'::regproc
+                UNION ALL
+                SELECT 'pg_type'::regclass, u.type
+                    FROM pg_cast AS c CROSS JOIN unnest(ARRAY[c.castsource, c.casttarget]) AS u (type)
+                    WHERE p.classid = 'pg_cast'::regclass AND c.oid = p.objid
+                UNION ALL
+                SELECT 'pg_type'::regclass, f.trftype FROM pg_transform AS f
+                    WHERE p.classid = 'pg_transform'::regclass AND f.oid = p.objid
+            ) AS w (classid, objid)
+        )
+        SELECT s.refobjid FROM part AS p JOIN pg_shdepend AS s ON s.classid = p.classid AND s.objid = p.objid
+        WHERE s.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+            AND s.objsubid = 0 AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
+        LIMIT 1
+    );
+END $$;
 
 -- The role that is to change a relation at a peer by a statement of pgbridge's own.
 CREATE OR REPLACE FUNCTION pgbridge.relation_role(relation oid) RETURNS text
@@ -123,44 +128,51 @@ $$;
 
 -- Whether an object has an owner of its own, who can be changed.
 CREATE OR REPLACE FUNCTION pgbridge.is_owned(classid oid, objid oid) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN $1 = 'pg_class'::regclass THEN EXISTS (
-        SELECT FROM pg_class AS c WHERE c.oid = $2 AND (c.relkind IN ('r', 'p', 'v', 'm', 'f')
-            OR c.relkind = 'S' AND NOT EXISTS (
-                SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                    AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))))
-    ELSE $1 = ANY (ARRAY['pg_proc', 'pg_type', 'pg_namespace', 'pg_operator', 'pg_opclass', 'pg_opfamily',
-        'pg_collation', 'pg_conversion', 'pg_language', 'pg_statistic_ext', 'pg_ts_config', 'pg_ts_dict',
-        'pg_foreign_data_wrapper', 'pg_foreign_server']::regclass[]) END
-$$;
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT CASE WHEN $1 = 'pg_class'::regclass THEN EXISTS (
+            SELECT FROM pg_class AS c WHERE c.oid = $2 AND (c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                OR c.relkind = 'S' AND NOT EXISTS (
+                    SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                        AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))))
+        ELSE $1 = ANY (ARRAY['pg_proc', 'pg_type', 'pg_namespace', 'pg_operator', 'pg_opclass', 'pg_opfamily',
+            'pg_collation', 'pg_conversion', 'pg_language', 'pg_statistic_ext', 'pg_ts_config', 'pg_ts_dict',
+            'pg_foreign_data_wrapper', 'pg_foreign_server']::regclass[]) END
+    );
+END $$;
 
 -- What the statement that ends has made or changed, in order, with the roles that their
 -- owners are at a peer. New tables come before those that they inherit from.
 CREATE OR REPLACE FUNCTION pgbridge.touched(tag text)
     RETURNS TABLE (place bigint, classid oid, objid oid, identity text, type text, role text, owned boolean)
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH named AS (
-        SELECT min(c.ordinality) AS place, c.classid, c.objid
-        FROM pg_event_trigger_ddl_commands() WITH ORDINALITY AS c
-        WHERE c.classid IS NOT NULL AND NOT c.in_extension
-            AND NOT coalesce(pgbridge.is_temporary(c.schema_name), false)
-        GROUP BY c.classid, c.objid
-    ), every AS (
-        SELECT n.*, pgbridge.is_owned(n.classid, n.objid) AS owned FROM named AS n
-        UNION ALL
-        SELECT n.place, 'pg_class'::regclass, i.inhparent, false FROM named AS n
-            JOIN pg_inherits AS i ON n.classid = 'pg_class'::regclass AND i.inhrelid = n.objid
-        WHERE tag = 'CREATE TABLE' AND i.inhparent NOT IN (SELECT m.objid FROM named AS m)
-    )
-    SELECT e.place, e.classid, e.objid, o.identity, o.type, pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)),
-        e.owned
-    FROM every AS e CROSS JOIN pg_identify_object(e.classid, e.objid, 0) AS o
-    ORDER BY e.place, e.owned DESC
-$$;
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        WITH named AS (
+            SELECT min(c.ordinality) AS place, c.classid, c.objid
+            FROM pg_event_trigger_ddl_commands() WITH ORDINALITY AS c
+            WHERE c.classid IS NOT NULL AND NOT c.in_extension
+                AND NOT coalesce(pgbridge.is_temporary(c.schema_name), false)
+            GROUP BY c.classid, c.objid
+        ), every AS (
+            SELECT n.*, pgbridge.is_owned(n.classid, n.objid) AS owned FROM named AS n
+            UNION ALL
+            SELECT n.place, 'pg_class'::regclass, i.inhparent, false FROM named AS n
+                JOIN pg_inherits AS i ON n.classid = 'pg_class'::regclass AND i.inhrelid = n.objid
+            WHERE tag = 'CREATE TABLE' AND i.inhparent NOT IN (SELECT m.objid FROM named AS m)
+        )
+        SELECT e.place, e.classid, e.objid, o.identity, o.type,
+            pgbridge.peer_role(pgbridge.owner_oid(e.classid, e.objid)), e.owned
+        FROM every AS e CROSS JOIN pg_identify_object(e.classid, e.objid, 0) AS o
+        ORDER BY e.place, e.owned DESC;
+END $$;
 
 -- The author of the statement that ends: at sql_drop one that drops one object.
 CREATE OR REPLACE FUNCTION pgbridge.author_of(event text, tag text, statement text) RETURNS json
@@ -215,18 +227,22 @@ $$;
 -- Whether an object is one of the application: not of the server, an extension, pgbridge, or
 -- one session.
 CREATE OR REPLACE FUNCTION pgbridge.is_shared(classid oid, objid oid) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN $1 = 'pg_namespace'::regclass OR o.schema IS NOT NULL THEN NOT EXISTS (
-            SELECT FROM pg_namespace AS n WHERE CASE $1 WHEN 'pg_namespace'::regclass THEN n.oid = $2
-                    ELSE quote_ident(n.nspname) = o.schema END
-                AND (n.nspname IN ('pgbridge', 'information_schema') OR left(n.nspname, 3) = 'pg_'))
-            ELSE $2 >= 16384 END
-        AND NOT EXISTS (SELECT FROM pg_depend AS d
-            WHERE d.classid = $1 AND d.objid = $2 AND d.objsubid = 0 AND d.deptype = 'e')
-    FROM pg_identify_object($1, $2, 0) AS o
-$$;
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT CASE WHEN $1 = 'pg_namespace'::regclass OR o.schema IS NOT NULL THEN NOT EXISTS (
+                SELECT FROM pg_namespace AS n WHERE CASE $1 WHEN 'pg_namespace'::regclass THEN n.oid = $2
+                        ELSE quote_ident(n.nspname) = o.schema END
+                    AND (n.nspname IN ('pgbridge', 'information_schema') OR left(n.nspname, 3) = 'pg_'))
+                ELSE $2 >= 16384 END
+            AND NOT EXISTS (SELECT FROM pg_depend AS d
+                WHERE d.classid = $1 AND d.objid = $2 AND d.objsubid = 0 AND d.deptype = 'e')
+        FROM pg_identify_object($1, $2, 0) AS o
+    );
+END $$;
 
 -- Marks the owners of all objects, after something that event triggers are not told of:
 -- REASSIGN OWNED. Returns how many.

@@ -66,8 +66,8 @@ BEGIN
     UNION
     SELECT 0::oid FROM regexp_matches(tree, '\{([A-Z0-9_]+)', 'g') AS m
     WHERE m[1] <> ALL (ARRAY['VAR', 'CONST', 'OPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST',
-        'SCALARARRAYOPEXPR', 'ARRAY', 'ARRAYEXPR', 'RELABELTYPE', 'COERCEVIAIO', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN',
-        'CASETESTEXPR', 'COALESCE', 'COALESCEEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'MINMAX', 'MINMAXEXPR',
+        'SCALARARRAYOPEXPR', 'ARRAY', 'ARRAYEXPR', 'RELABELTYPE', 'COERCEVIAIO', 'CASE', 'CASEEXPR', 'WHEN',
+        'CASEWHEN', 'CASETESTEXPR', 'COALESCE', 'COALESCEEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'MINMAX', 'MINMAXEXPR',
         'SQLVALUEFUNCTION', 'COERCETODOMAIN', 'COERCETODOMAINVALUE', 'ARRAYCOERCEEXPR', 'COLLATE', 'COLLATEEXPR',
         'SUBSCRIPTINGREF', 'ROW', 'ROWEXPR',
         'FIELDSELECT', 'ROWCOMPARE', 'ROWCOMPAREEXPR', 'PARTITIONBOUNDSPEC', 'PARTITIONRANGEDATUM']);
@@ -194,7 +194,8 @@ BEGIN
     FROM part JOIN pg_trigger t ON t.tgrelid = part.oid WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')
     UNION ALL
     SELECT CASE r.ev_type WHEN '3' THEN 'insert rule' ELSE 'rule' END, 0, NULL
-    FROM part JOIN pg_rewrite r ON r.ev_class = part.oid WHERE r.ev_enabled IN ('A', 'R') AND part.relkind IN ('r', 'p')
+    FROM part JOIN pg_rewrite r ON r.ev_class = part.oid
+    WHERE r.ev_enabled IN ('A', 'R') AND part.relkind IN ('r', 'p')
     UNION ALL
     SELECT 'operator class', 0, NULL
     FROM part JOIN pg_index i ON i.indrelid = part.oid CROSS JOIN LATERAL unnest(i.indclass::oid[]) AS u(class)

@@ -20,14 +20,16 @@ DECLARE
 BEGIN
     SELECT * INTO found FROM pg_get_object_address(type, names, args);
     RETURN pgbridge.owner_of(found.classid, found.objid);
-EXCEPTION WHEN undefined_table OR undefined_object OR undefined_function OR invalid_schema_name OR undefined_column THEN
+EXCEPTION WHEN undefined_table OR undefined_object OR undefined_function OR invalid_schema_name
+    OR undefined_column THEN
     RETURN NULL;
 END $$;
 
 -- Gives an object another owner, as a superuser of the source did. Owners, old and new, are
 -- authors or the role of the session; for a superuser's session also others. NULL as the new
 -- owner is the role of the session.
-CREATE OR REPLACE FUNCTION pgbridge.change_owner(type text, names text[], args text[], new_owner name) RETURNS void
+CREATE OR REPLACE FUNCTION pgbridge.change_owner(type text, names text[], args text[], new_owner name)
+RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,7 +47,8 @@ BEGIN
             RAISE EXCEPTION '%', fault USING ERRCODE = 'invalid_role_specification';
         END IF;
     END LOOP;
-    EXECUTE format('ALTER %s %s OWNER TO %I', CASE type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(type) END,
+    EXECUTE format('ALTER %s %s OWNER TO %I',
+        CASE type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(type) END,
         (SELECT identity FROM pg_identify_object(found.classid, found.objid, 0)), new_owner);
     IF pgbridge.owner_of(found.classid, found.objid) <> new_owner THEN -- its name was another's meanwhile
         RAISE EXCEPTION 'a schema was renamed while an owner was changed' USING ERRCODE = 'serialization_failure';

@@ -3,15 +3,19 @@
 -- what the owner of an action needs to call it.
 
 -- The role as which the service connects, or NULL.
-CREATE OR REPLACE FUNCTION pgbridge.service_role() RETURNS oid LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION pgbridge.service_role() RETURNS oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
     SELECT r.oid FROM pgbridge.installed AS i JOIN pg_roles AS r ON r.oid = i.service
 $$;
 
 -- What the service role may do in this schema. What it needs of the cluster and of
 -- the database is listed in postgres/grants.go.
-CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges text, object text) LANGUAGE sql IMMUTABLE
-    SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges text, object text)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
     VALUES ('USAGE', 'SCHEMA pgbridge'),
         -- to know what this database is
         ('SELECT', 'TABLE pgbridge.installed'),
@@ -83,8 +87,10 @@ $$;
 -- Takes all rights away from all but the owner of this schema, then gives those that
 -- the service role and the owners of actions need. In one transaction: those who are
 -- at work do not notice.
-CREATE OR REPLACE FUNCTION pgbridge.settle_rights() RETURNS void LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION pgbridge.settle_rights() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     statement text;
 BEGIN

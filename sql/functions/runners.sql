@@ -89,7 +89,9 @@ BEGIN
     IF pgbridge.runner_is_sound(id, author) THEN
         RETURN called;
     END IF;
-    EXECUTE format('DROP FUNCTION IF EXISTS %s', made);
+    IF to_regprocedure(made) IS NOT NULL THEN
+        EXECUTE format('DROP FUNCTION %s', made);
+    END IF;
     EXECUTE format('CREATE FUNCTION pgbridge.%I(statement text, args text[], asks boolean) RETURNS text'
         ' LANGUAGE plpgsql SECURITY DEFINER AS %L', concat('run as ', id), pgbridge.runner_body(author));
     PERFORM pgbridge.close_function(made::regprocedure);
