@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/fakearchive"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
@@ -250,40 +249,21 @@ func (p *pair) restored(t testing.TB) {
 // and returns the chain's head.
 func published(t testing.TB, source *pgtest.DB) string {
 	t.Helper()
-	at := source.Value(t, `SELECT pg_logical_emit_message(true, 'test', 'mark')`)
-	eventually(t, "published", func() error { return unpublished(t, source, at) })
-	return source.Value(t, `SELECT epoch || ':' || seq FROM pgbridge.chain`)
+	return bridgetest.Published(t, source)
 }
 
 // unpublished says what of source's WAL up to position at is not yet in all
 // archives; nil if everything is.
 func unpublished(t testing.TB, source *pgtest.DB, at string) error {
 	t.Helper()
-	// First the slot: what it has confirmed was in the outbox before.
-	confirmed := source.Query(t, `SELECT confirmed_flush_lsn >= $1::pg_lsn, format('confirmed %s of %s', confirmed_flush_lsn, $1)
-		FROM pg_replication_slots WHERE database = current_database() AND plugin = 'pgoutput' AND NOT temporary`, at)
-	if len(confirmed) != 1 {
-		return fmt.Errorf("%d slots", len(confirmed))
-	} else if confirmed[0][0] != "t" {
-		return errors.New(confirmed[0][1])
-	}
-	if n := source.Value(t, `SELECT count(*) FROM pgbridge.outbox`); n != "0" {
-		return errors.New(n + " records in the outbox")
-	}
-	return nil
+	return bridgetest.Unpublished(t, source, at)
 }
 
 // applied waits until follower has all that is committed at source.
 func applied(t testing.TB, source, follower *pgtest.DB) {
 	t.Helper()
 	head := published(t, source)
-	eventually(t, "applied "+head, func() error {
-		at := follower.Value(t, `SELECT coalesce(max(epoch || ':' || seq) FILTER (WHERE complete), 'nothing whole') FROM pgbridge.progress`)
-		if at != head {
-			return fmt.Errorf("follower is at %s", at)
-		}
-		return nil
-	})
+	eventually(t, "applied "+head, func() error { return bridgetest.NotApplied(t, follower, head) })
 }
 
 // The publisher dies, again and again, at every step that makes something

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -105,7 +106,7 @@ func verifyUnit(t *testing.T, name string, text []byte) {
 		return
 	}
 	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte("/usr/local/bin/pgbridge"), []byte(binary)), 0o644); err != nil {
+	if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte("/usr/local/bin/pgbridge"), []byte(bridgetest.Binary())), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(analyze, "verify", file).CombinedOutput(); err != nil || len(out) > 0 {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -191,7 +192,7 @@ func (g *guide) output(t *testing.T, s guideStep) string {
 	var cmd *exec.Cmd
 	if s.language == "sh" {
 		cmd = exec.CommandContext(t.Context(), "sh", "-e")
-		cmd.Env = append(append(os.Environ(), at.env...), "PATH="+filepath.Dir(binary)+":"+filepath.Dir(psql)+":"+os.Getenv("PATH"))
+		cmd.Env = append(append(os.Environ(), at.env...), "PATH="+filepath.Dir(bridgetest.Binary())+":"+filepath.Dir(psql)+":"+os.Getenv("PATH"))
 		code = strings.ReplaceAll(code, "DB-ID", g.id)
 	} else {
 		cmd = exec.CommandContext(t.Context(), psql, "-XqAt", "-v", "SHOW_CONTEXT=never")

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bridgetest
+
+import "syscall"
+
+func endsWithThis() *syscall.SysProcAttr { return nil }
