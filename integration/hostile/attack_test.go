@@ -91,10 +91,26 @@ func (s *session) must(t testing.TB, sql string) {
 
 // run runs one attack and looks at what came of it.
 func (s *stage) run(t *testing.T, a attack, as role) {
+	began := time.Now()
+	x := s.attack(t, a, as)
+	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('life goes on')`)
+	x.requireUnharmed(t)
+	s.settle(t)
+	x.requireUnharmed(t)
+	if a.never != "" {
+		s.requireNever(t, x.expand(a.never), began)
+	}
+	if !a.differs {
+		s.requireEqual(t, s.follower)
+	}
+}
+
+// attack runs an attack to its end, and does not look at what came of it.
+func (s *stage) attack(t *testing.T, a attack, as role) *scene {
+	t.Helper()
 	s.attackers++
 	x := &scene{stage: s, me: fmt.Sprintf("h%d_%d", s.number, s.attackers)}
 	x.expand = func(sql string) string { return expand(sql, x.me, s.traces) }
-	began := time.Now()
 	x.enlist(t, as)
 	if a.admin != "" {
 		s.source.Exec(t, x.expand(a.admin))
@@ -114,16 +130,7 @@ func (s *stage) run(t *testing.T, a attack, as role) {
 	if a.play != nil {
 		a.play(t, x)
 	}
-	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('life goes on')`)
-	x.requireUnharmed(t)
-	s.settle(t)
-	x.requireUnharmed(t)
-	if !a.differs {
-		s.requireEqual(t, s.follower)
-	}
-	if a.never != "" {
-		s.requireNever(t, x.expand(a.never), began)
-	}
+	return x
 }
 
 // enlist makes the attacker's role and what it owns.
@@ -164,7 +171,7 @@ func (x *scene) requireUnharmed(t testing.TB) {
 func (s *stage) requireUncaught(t testing.TB, me string) {
 	t.Helper()
 	shown := map[string]bool{}
-	for _, line := range caught.FindAllStringSubmatch(s.cluster.Log(), -1) {
+	for _, line := range caught.FindAllStringSubmatch(s.cluster.Log()[s.read:], -1) {
 		if (me == "" || line[1] == me) && !shown[line[0]] && len(shown) < 5 {
 			shown[line[0]] = true
 			t.Errorf("code of the attacker's ran as another role: %s", line[0])

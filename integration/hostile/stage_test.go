@@ -27,6 +27,7 @@ type stage struct {
 	writer, reader   *bridgetest.Process
 	archive, id      string
 	traces           string // the folder where programs leave traces
+	read             int    // how much of the server's log was looked at before
 }
 
 // patience is how long something that works may take.
@@ -59,6 +60,12 @@ func newStage(t testing.TB, cluster *pgtest.Cluster) *stage {
 // newSource is a stage without a follower.
 func newSource(t testing.TB, cluster *pgtest.Cluster) *stage {
 	t.Helper()
+	return newSourceOn(t, cluster.Database(t))
+}
+
+// newSourceOn is newSource in a database that is there.
+func newSourceOn(t testing.TB, db *pgtest.DB) *stage {
+	t.Helper()
 	stages++
 	traces, err := os.MkdirTemp("", "hostile-") // t.TempDir is closed to other users
 	if err != nil {
@@ -68,7 +75,7 @@ func newSource(t testing.TB, cluster *pgtest.Cluster) *stage {
 	if err := os.Chmod(traces, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, cluster: cluster, number: stages, source: cluster.Database(t), archive: "dir://" + t.TempDir(), traces: traces}
+	s := &stage{t: t, cluster: db.Cluster, number: stages, source: db, archive: "dir://" + t.TempDir(), traces: traces}
 	s.source.Exec(t, application)
 	s.admin = administer(s.source, s.archive).WithKey(t)
 	s.id = strings.TrimSpace(s.admin.Run(t, initArgs("--name", "hostile")...))

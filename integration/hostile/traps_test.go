@@ -12,7 +12,7 @@ import (
 // superuser and a program of the operating system. Run as the attacker in a session
 // of another role they try to become that role first.
 const traps = `
-CREATE FUNCTION {in}.deed() RETURNS pg_catalog.bool LANGUAGE plpgsql AS $deed$
+CREATE FUNCTION {in}.deed() RETURNS pg_catalog.bool LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $deed$
 BEGIN
     IF pg_catalog.current_setting('hostile.armed', true) = 'off' THEN
         RETURN true;

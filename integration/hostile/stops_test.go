@@ -1,0 +1,57 @@
+package hostile
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
+	"github.com/pgbridge/pgbridge/internal/pgtest"
+)
+
+func contains(text, part string) bool { return strings.Contains(text, part) }
+
+// A policy for a role that is missing at the follower stops it with the statement
+// that mends it. With the role it goes on.
+func TestMissingRole(t *testing.T) {
+	s := newSource(t, pgtest.Start(t, pgtest.Config{NoSync: true}))
+	s.settle(t)
+	s.follower = pgtest.Start(t, pgtest.Config{NoSync: true}).Database(t)
+	s.source.Exec(t, `CREATE ROLE guest`)
+	s.there = administer(s.follower, s.archive)
+	s.there.Run(t, initArgs("--join", s.id)...)
+	s.reader = run(t, s.there, s.follower)
+	s.settle(t)
+	s.source.Exec(t, `CREATE POLICY guests ON app.victim TO guest USING (true)`)
+	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('later')`)
+	bridgetest.Eventually(t, "the follower names the role", func() error {
+		if !contains(s.reader.String(), "CREATE ROLE") || !contains(s.reader.String(), "guest") {
+			return errors.New(lastLines(s.reader.String()))
+		}
+		return nil
+	})
+	s.follower.Exec(t, `CREATE ROLE guest`)
+	select {
+	case <-s.reader.Exited:
+		s.reader = run(t, s.there, s.follower)
+	default:
+	}
+	s.settle(t)
+	s.requireEqual(t, s.follower)
+}
+
+// A check that sleeps at a follower is seen: status names the table or the
+// statement under way.
+func TestSleeping(t *testing.T) {
+	s := newStage(t, pgtest.Start(t, pgtest.Config{NoSync: true}))
+	s.source.Exec(t, `CREATE SCHEMA sleepy; CREATE FUNCTION sleepy.nap() RETURNS bool LANGUAGE plpgsql AS
+		$$ BEGIN IF current_setting('application_name') = 'pgbridge' THEN PERFORM pg_sleep(3600); END IF; RETURN true; END $$`)
+	s.source.Exec(t, `CREATE TABLE sleepy.rows (id int PRIMARY KEY CHECK (sleepy.nap())); INSERT INTO sleepy.rows VALUES (1)`)
+	s.eventually(t, "status of the follower names what sleeps", func() error {
+		stdout, stderr, _ := s.there.Try(t, "status")
+		if !contains(stdout+stderr, "sleepy") {
+			return errors.New(stdout)
+		}
+		return nil
+	})
+}
