@@ -190,4 +190,6 @@ func (s *stage) requireUncaught(t testing.TB, me string) {
 	}
 }
 
-var caught = regexp.MustCompile(`caught (\w+): [^\n]*`)
+// caught finds what a trap says. The server logs the text of a function, too, where
+// a statement with it fails.
+var caught = regexp.MustCompile(`LOG:  caught (\w+): [^\n]*`)

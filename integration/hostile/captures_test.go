@@ -11,8 +11,10 @@ import (
 var captures = []attack{
 	{
 		name: "temporary view in place of a catalogue", as: []role{login, owner},
-		sql: []string{`SET hostile.armed = off`, `{temp traps}`, `CREATE TEMP VIEW pg_depend AS SELECT * FROM pg_catalog.pg_depend WHERE pg_temp.evil()`,
-			`RESET hostile.armed`, `CREATE TEMP TABLE scratch ()`, `DROP TABLE scratch`},
+		sql: []string{
+			`SET hostile.armed = off`, `{temp traps}`, `CREATE TEMP VIEW pg_depend AS SELECT * FROM pg_catalog.pg_depend WHERE pg_temp.evil()`,
+			`RESET hostile.armed`, `CREATE TEMP TABLE scratch ()`, `DROP TABLE scratch`,
+		},
 	},
 	{
 		name: "each catalogue hidden by a temporary view", as: []role{owner},
@@ -44,8 +46,10 @@ var captures = []attack{
 
 // catalogues and types are what the functions of schema pgbridge name.
 var (
-	catalogues = []string{"pg_depend", "pg_type", "pg_proc", "pg_namespace", "pg_class", "pg_attribute", "pg_roles", "pg_language", "pg_index", "pg_publication",
-		"pg_publication_rel", "pg_publication_namespace", "pg_inherits", "pg_attrdef", "pg_range", "pg_cast", "pg_constraint", "pg_event_trigger", "pg_collation", "pg_am"}
+	catalogues = []string{
+		"pg_depend", "pg_type", "pg_proc", "pg_namespace", "pg_class", "pg_attribute", "pg_roles", "pg_language", "pg_index", "pg_publication",
+		"pg_publication_rel", "pg_publication_namespace", "pg_inherits", "pg_attrdef", "pg_range", "pg_cast", "pg_constraint", "pg_event_trigger", "pg_collation", "pg_am",
+	}
 	types = []string{"text", "oid", "int4", "int8", "bool", "json", "jsonb", "name", "uuid", "xid", "pg_lsn", "regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "timestamptz"}
 )
 

@@ -8,7 +8,7 @@ import (
 
 // A database in another encoding than UTF8 publishes, follows, and is restored.
 func TestEncodings(t *testing.T) {
-	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+	for _, encoding := range []string{"LATIN1", "WIN1252"} {
 		t.Run(encoding, func(t *testing.T) {
 			cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 			s := newSourceOn(t, databaseIn(t, cluster, encoding))
@@ -17,7 +17,7 @@ func TestEncodings(t *testing.T) {
 			s.there = administer(s.follower, s.archive)
 			s.there.Run(t, initArgs("--join", s.id)...)
 			s.reader = run(t, s.there, s.follower)
-			s.source.Exec(t, `SET client_encoding = UTF8; CREATE TABLE app."Straße" (id int PRIMARY KEY, v text DEFAULT 'é'); INSERT INTO app."Straße" VALUES (1, 'grüße'), (2); COMMENT ON TABLE app."Straße" IS 'é'`)
+			s.source.Exec(t, `SET client_encoding = UTF8; CREATE TABLE app."Straße" (id int PRIMARY KEY, v text DEFAULT 'é'); INSERT INTO app."Straße" VALUES (1, 'grüße'), (2, DEFAULT); COMMENT ON TABLE app."Straße" IS 'é'`)
 			s.source.Exec(t, `SET client_encoding = UTF8; CREATE FUNCTION app."größe"(id int, v text) RETURNS void LANGUAGE sql SET search_path = app, pg_temp AS 'INSERT INTO "Straße" VALUES (id, v)';
 				REVOKE EXECUTE ON FUNCTION app."größe"(int, text) FROM PUBLIC; SELECT pgbridge.register_action('app."größe"(int,text)'); SELECT pgbridge.call('app."größe"', '{"id": 3, "v": "ähnlich"}')`)
 			s.settle(t)

@@ -1,11 +1,11 @@
 package hostile
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
-	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -24,12 +24,7 @@ func TestMissingRole(t *testing.T) {
 	s.settle(t)
 	s.source.Exec(t, `CREATE POLICY guests ON app.victim TO guest USING (true)`)
 	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('later')`)
-	bridgetest.Eventually(t, "the follower names the role", func() error {
-		if !contains(s.reader.String(), "CREATE ROLE") || !contains(s.reader.String(), "guest") {
-			return errors.New(lastLines(s.reader.String()))
-		}
-		return nil
-	})
+	s.names(t, "CREATE ROLE guest")
 	s.follower.Exec(t, `CREATE ROLE guest`)
 	select {
 	case <-s.reader.Exited:
@@ -38,6 +33,25 @@ func TestMissingRole(t *testing.T) {
 	}
 	s.settle(t)
 	s.requireEqual(t, s.follower)
+}
+
+// names waits until the follower says what is to be done. It may end then.
+func (s *stage) names(t testing.TB, fix string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := pgtest.Poll(ctx, func() error {
+		ended := s.ended() != nil // before its words are read
+		if contains(s.reader.String(), fix) {
+			return nil
+		}
+		if ended {
+			cancel()
+		}
+		return errors.New(lastLines(s.reader.String()))
+	}); err != nil {
+		t.Fatalf("the follower does not say %s: %v", fix, err)
+	}
 }
 
 // A check that sleeps at a follower is seen: status names the table or the

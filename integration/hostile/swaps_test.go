@@ -24,6 +24,16 @@ var names = []attack{
 		},
 	},
 	{
+		name: "a sequence is dropped and becomes a view while a record is sealed", as: []role{owner},
+		setup: `{traps}; CREATE SEQUENCE {me}.s; CREATE SEQUENCE {me}.a`,
+		play: func(t *testing.T, x *scene) {
+			x.swap(t, `DROP SEQUENCE {me}.s; ALTER SEQUENCE {me}.a INCREMENT 2`, `CREATE VIEW {me}.s AS SELECT CASE WHEN {me}.deed() THEN 1::int8 END AS last_value, true AS is_called`, func() *bridgetest.Process {
+				x.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('to be sealed')`)
+				return nil
+			})
+		},
+	},
+	{
 		name: "a sequence becomes a view while a checkpoint is made", as: []role{owner},
 		setup: `{traps}; CREATE SEQUENCE {me}.s`,
 		play: func(t *testing.T, x *scene) {
