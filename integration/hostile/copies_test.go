@@ -13,6 +13,7 @@ import (
 // follower that joins late, restores from the genesis and from a checkpoint, and
 // drills, whose server sees no setting of the bridge.
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	s := newSource(t, cluster)
 	for _, a := range peers {
@@ -73,6 +74,7 @@ func (s *stage) sweep(t testing.TB) {
 // A role that row level security holds for cannot follow. That is said before
 // anything is written, with the statement that mends it.
 func TestFollowerWithoutBypass(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	s := newSource(t, cluster)
 	s.source.Exec(t, `CREATE TABLE app.secret (id int PRIMARY KEY); ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY; ALTER TABLE app.secret FORCE ROW LEVEL SECURITY;

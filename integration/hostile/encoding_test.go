@@ -8,6 +8,7 @@ import (
 
 // A database in another encoding than UTF8 publishes, follows, and is restored.
 func TestEncodings(t *testing.T) {
+	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "WIN1252"} {
 		t.Run(encoding, func(t *testing.T) {
 			cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
@@ -41,6 +42,7 @@ func databaseIn(t testing.TB, cluster *pgtest.Cluster, encoding string) *pgtest.
 // Every function of schema pgbridge searches pg_temp last, or sets no path; no
 // function is for everybody, and all have one owner.
 func TestFunctionsOfTheSchema(t *testing.T) {
+	t.Parallel()
 	db := pgtest.New(t)
 	administer(db, "dir://"+t.TempDir()).WithKey(t).Run(t, initArgs("--name", "walk")...)
 	for _, f := range db.Query(t, `SELECT p.oid::regprocedure, f.fault FROM pg_proc p CROSS JOIN LATERAL (

@@ -18,6 +18,7 @@ func (r role) String() string { return [...]string{"login", "owner", "acting"}[r
 // Whatever an ordinary role does, it is no more than it was, the log says what
 // happened, and source and follower go on and are equal.
 func TestAttacks(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	var s *stage
 	for _, a := range attacks() {

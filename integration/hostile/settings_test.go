@@ -95,7 +95,7 @@ func (x *scene) setEach(t *testing.T) {
 		WHERE pronamespace = 'pgbridge'::regnamespace ORDER BY 1`)
 	victim := x.source.Value(t, `SELECT 'app.ledger'::regclass::oid`)
 	for _, name := range append(names, []string{"pgbridge.anything"}) {
-		for _, value := range []string{"", "x", "0", "null", "[]", "{}", `["app"]`, victim + ":7", "1259:" + victim, "off", "\u00e9"} {
+		for _, value := range []string{"", "x", "null", "{}", `["app"]`, victim + ":7", "1259:" + victim, "off"} {
 			s := x.session(t)
 			_ = s.quietly(t, fmt.Sprintf(`SET %s = '%s'`, name[0], value))
 			for i, sql := range []string{

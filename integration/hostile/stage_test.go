@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ type stage struct {
 const patience = 20 * time.Second
 
 // stages numbers the stages, and with them the roles, which belong to a server.
-var stages int
+var stages atomic.Int32
 
 // application is what is there before any attacker.
 const application = `CREATE SCHEMA app;
@@ -66,7 +67,6 @@ func newSource(t testing.TB, cluster *pgtest.Cluster) *stage {
 // newSourceOn is newSource in a database that is there.
 func newSourceOn(t testing.TB, db *pgtest.DB) *stage {
 	t.Helper()
-	stages++
 	traces, err := os.MkdirTemp("", "hostile-") // t.TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func newSourceOn(t testing.TB, db *pgtest.DB) *stage {
 	if err := os.Chmod(traces, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, cluster: db.Cluster, number: stages, source: db, archive: "dir://" + t.TempDir(), traces: traces}
+	s := &stage{t: t, cluster: db.Cluster, number: int(stages.Add(1)), source: db, archive: "dir://" + t.TempDir(), traces: traces}
 	s.source.Exec(t, application)
 	s.admin = administer(s.source, s.archive).WithKey(t)
 	s.id = strings.TrimSpace(s.admin.Run(t, initArgs("--name", "hostile")...))
@@ -102,14 +102,13 @@ func (s *stage) eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var ended error
-	err := pgtest.Poll(ctx, func() error {
-		if ended = s.ended(); ended != nil {
-			return nil
+	if err := pgtest.Poll(ctx, func() error {
+		if err := s.ended(); err != nil {
+			cancel()
+			return err
 		}
 		return check()
-	})
-	if err := errors.Join(ended, err); err != nil {
+	}); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }

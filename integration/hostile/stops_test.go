@@ -14,6 +14,7 @@ func contains(text, part string) bool { return strings.Contains(text, part) }
 // A policy for a role that is missing at the follower stops it with the statement
 // that mends it. With the role it goes on.
 func TestMissingRole(t *testing.T) {
+	t.Parallel()
 	s := newSource(t, pgtest.Start(t, pgtest.Config{NoSync: true}))
 	s.settle(t)
 	s.follower = pgtest.Start(t, pgtest.Config{NoSync: true}).Database(t)
@@ -57,6 +58,7 @@ func (s *stage) names(t testing.TB, fix string) {
 // A check that sleeps at a follower is seen: status names the table or the
 // statement under way.
 func TestSleeping(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, pgtest.Start(t, pgtest.Config{NoSync: true}))
 	s.source.Exec(t, `CREATE SCHEMA sleepy; CREATE FUNCTION sleepy.nap() RETURNS bool LANGUAGE plpgsql AS
 		$$ BEGIN IF current_setting('application_name') = 'pgbridge' THEN PERFORM pg_sleep(3600); END IF; RETURN true; END $$`)
