@@ -66,10 +66,7 @@ func openOrigin(ctx context.Context, conn *pgx.Conn, w action.Writer) error {
 	if _, err := conn.Exec(ctx, "INSERT INTO pgbridge.origin (name) VALUES ($1) ON CONFLICT DO NOTHING", name); err != nil {
 		return fmt.Errorf("note origin %s: %w", name, err)
 	}
-	_, err = conn.Exec(ctx, `SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)`, name)
-	if err == nil {
-		_, err = conn.Exec(ctx, `SELECT pg_replication_origin_session_setup($1)`, name)
-	}
+	_, err = conn.Exec(ctx, `SELECT pgbridge.open_origin($1)`, name)
 	var pgErr *pgconn.PgError
 	switch {
 	case err == nil:
@@ -93,7 +90,7 @@ func originNeeded(ctx context.Context, conn *pgx.Conn, cause error) error {
 	if !publishes {
 		return nil
 	}
-	return fmt.Errorf("open origin: %w: GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO the role", cause)
+	return fmt.Errorf("open origin: %w: GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text) TO the owner of schema pgbridge", cause)
 }
 
 // lockWriter does what else an origin does: it keeps out a second session, such

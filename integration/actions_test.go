@@ -150,7 +150,7 @@ func newRole(t testing.TB, db *pgtest.DB) string {
 	t.Helper()
 	name := "board_" + strings.ToLower(strings.TrimPrefix(db.Name, "Test-db "))[:8] + "_" + string(rune('a'+len(db.Query(t, `SELECT FROM pg_roles WHERE rolname LIKE 'board%'`))))
 	db.Exec(t, "CREATE ROLE "+name+" LOGIN")
-	t.Cleanup(func() { db.Exec(t, "DROP OWNED BY "+name+"; DROP ROLE "+name) })
+	t.Cleanup(func() { db.DropRole(t, name) })
 	return name
 }
 

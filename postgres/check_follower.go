@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,9 +25,13 @@ func checkFollower(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) 
 	if f.replicaRole, err = mayReplay(ctx, tx); err != nil {
 		return nil, err
 	}
-	const origins = `SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_catalog.pg_proc p
+	// The applier opens its origin by a function of schema pgbridge, with its owner's rights.
+	const origins = `SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
+		FROM pg_catalog.pg_proc p CROSS JOIN LATERAL (SELECT coalesce((SELECT n.nspowner FROM pg_catalog.pg_namespace n
+				WHERE n.nspname = 'pgbridge' AND has_function_privilege(to_regprocedure('pgbridge.open_origin(text)'), 'EXECUTE')),
+			current_user::regrole::oid)) AS opens (role)
 		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('pg_replication_origin_create', 'pg_replication_origin_session_setup')
-			AND NOT has_function_privilege(p.oid, 'EXECUTE') ORDER BY 1`
+			AND NOT has_function_privilege(opens.role, p.oid, 'EXECUTE') ORDER BY 1`
 	if f.origins, err = names(ctx, tx, origins); err != nil {
 		return nil, fmt.Errorf("look at replication origins: %w", err)
 	}
@@ -39,35 +44,46 @@ func checkFollower(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) 
 }
 
 // mayReplay tries: servers differ in who may (superusers, grantees from 15 on,
-// the administrators of managed services).
+// the administrators of managed services), and so may the owner of schema pgbridge.
 func mayReplay(ctx context.Context, tx pgx.Tx) (bool, error) {
+	for _, query := range []string{"SET LOCAL session_replication_role = replica", "SELECT pgbridge.replica_role('replica')"} {
+		may, err := mayRun(ctx, tx, query)
+		if may || err != nil {
+			return may, wrapUnlessNil("try session_replication_role", err)
+		}
+	}
+	return false, nil
+}
+
+// mayRun tries a statement and undoes it.
+func mayRun(ctx context.Context, tx pgx.Tx, query string) (bool, error) {
 	try, err := tx.Begin(ctx) // a savepoint: the failure must not end tx
 	if err != nil {
-		return false, fmt.Errorf("try session_replication_role: %w", err)
+		return false, err
 	}
-	_, failure := try.Exec(ctx, "SET LOCAL session_replication_role = replica")
+	_, failure := try.Exec(ctx, query)
 	if err := try.Rollback(ctx); err != nil {
-		return false, fmt.Errorf("try session_replication_role: %w", err)
+		return false, err
 	}
 	var refused *pgconn.PgError
-	if errors.As(failure, &refused) && refused.Code == "42501" {
-		return false, nil
+	if errors.As(failure, &refused) && slices.Contains([]string{"42501", "3F000", "42883"}, refused.Code) {
+		return false, nil // not allowed, or pgbridge is not there
 	}
-	return failure == nil, wrapUnlessNil("try session_replication_role", failure)
+	return failure == nil, failure
 }
 
 func assessFollower(t target, f followerFacts) (found []Finding) {
 	if !f.replicaRole {
 		fix := "GRANT SET ON PARAMETER session_replication_role TO " + t.quotedUser()
 		if t.server.Major() < 15 {
-			fix = "before Postgres 15 only superusers can: ALTER ROLE " + t.quotedUser() + " SUPERUSER, or use a newer server"
+			fix = "before Postgres 15 only superusers can: run pgbridge init --join as one, and pgbridge run as the role that it makes"
 		}
 		found = append(found, Finding{"replica-role", Fatal, "role " + t.user, "it may not set session_replication_role: triggers and foreign keys would act again on what is applied", fix})
 	}
 	if len(f.origins) > 0 {
 		found = append(found, Finding{
 			"origin-functions", Warning, "role " + t.user, "it may not work under a replication origin: a database that follows and writes would publish what it received",
-			"GRANT EXECUTE ON FUNCTION " + summary(f.origins, len(f.origins)) + " TO " + t.quotedUser(),
+			"GRANT EXECUTE ON FUNCTION " + summary(f.origins, len(f.origins)) + " TO the owner of schema pgbridge",
 		})
 	}
 	if len(f.contents) > 0 {

@@ -65,7 +65,7 @@ func assessService(t target, f serviceFacts) (found []Finding) {
 	}
 	own := []string{}
 	if f.role == t.user {
-		own = []string{"replication", "origin-functions", "replica-role"}
+		own = []string{"replication", "replica-role"}
 	}
 	for _, g := range f.missing {
 		switch {

@@ -31,6 +31,7 @@ var definers = map[string]string{
 	"close_actions":     "takes rights to functions of others away for the service role",
 	"return_rights":     "takes rights back that the administrator has lent",
 	"refuse_pending":    "looks for deferred triggers of tables of others",
+	"open_origin":       "calls functions of the server that are for superusers",
 	"user_code":         "reads expressions of tables by functions of this schema for the service role",
 	"replica_role":      "sets what before 15 only a superuser may set",
 }

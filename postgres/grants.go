@@ -68,13 +68,6 @@ func Grants(server Server, database, role string, use Role) []Grant {
 		"write", "GRANT pg_write_all_data TO " + user, Fatal, "it cannot write what others publish",
 		"pg_catalog.pg_has_role($1, 'pg_write_all_data', 'USAGE')",
 	})
-	for _, function := range originFunctions {
-		all = append(all, Grant{
-			"origin-functions", "GRANT EXECUTE ON FUNCTION pg_catalog." + function + " TO " + user, Warning,
-			"it cannot work under a replication origin: a database that follows and writes would publish what it received",
-			"pg_catalog.has_function_privilege($1, 'pg_catalog." + function + "', 'EXECUTE')",
-		})
-	}
 	if server.Major() >= 15 {
 		all = append(all, Grant{
 			"replica-role", "GRANT SET ON PARAMETER session_replication_role TO " + user, Fatal,
@@ -84,9 +77,6 @@ func Grants(server Server, database, role string, use Role) []Grant {
 	}
 	return all
 }
-
-// originFunctions are those that the applier calls.
-var originFunctions = []string{"pg_replication_origin_create(text)", "pg_replication_origin_session_setup(text)"}
 
 // MissingGrants lists those of Grants that the role, which exists, does not have.
 func MissingGrants(ctx context.Context, q Querier, all []Grant, role string) ([]Grant, error) {

@@ -239,16 +239,3 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 	}
 	return r.refuse(r.findings)
 }
-
-// rowSecurity is what the definitions of the checkpoint say of it.
-func (r *restoring) rowSecurity(ctx context.Context) (policed, forced bool, err error) {
-	var texts []string
-	for _, chunks := range [][]checkpoint.Chunk{r.base.PreData, r.base.PostData} {
-		text, err := r.chunks.Text(ctx, chunks)
-		if err != nil {
-			return false, false, fmt.Errorf("schema of checkpoint %d: %w", r.base.Number, err)
-		}
-		texts = append(texts, text)
-	}
-	return postgres.RowSecurity(texts[0], texts[1])
-}

@@ -34,3 +34,18 @@ AS $$
     FROM pgbridge.action AS a CROSS JOIN LATERAL pgbridge.find_function(a.function) AS f (oid)
     WHERE f.oid IS NOT NULL
 $$;
+
+-- Lets the session work under a replication origin, by which capture knows an echo, and
+-- makes it if it is not there. Origins belong to the cluster: those of pgbridge have its name.
+CREATE OR REPLACE FUNCTION pgbridge.open_origin(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT starts_with(name, 'pgbridge_') THEN
+        RAISE EXCEPTION 'origin % is not of pgbridge', name;
+    ELSIF NOT EXISTS (SELECT FROM pg_replication_origin AS o WHERE o.roname = name) THEN
+        PERFORM pg_replication_origin_create(name);
+    END IF;
+    PERFORM pg_replication_origin_session_setup(name);
+END $$;

@@ -60,6 +60,7 @@ AS $$
         ('EXECUTE', 'FUNCTION pgbridge.follow_definition(text, text, text)'),
         ('EXECUTE', 'FUNCTION pgbridge.return_rights()'),
         ('EXECUTE', 'FUNCTION pgbridge.close_actions()'),
+        ('EXECUTE', 'FUNCTION pgbridge.open_origin(text)'),
         -- to say how it stands
         ('SELECT, INSERT', 'TABLE pgbridge.drill'),
         ('SELECT', 'TABLE pgbridge.action'),
