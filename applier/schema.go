@@ -121,11 +121,7 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 		_, err := t.runners.run(ctx, role, statement, nil)
 		return err
 	}
-	// The extended protocol takes one statement and no more.
-	if _, err := t.conn.PgConn().ExecParams(ctx, statement, nil, nil, nil, nil).Close(); err != nil {
-		return err
-	}
-	return t.runners.ran(ctx)
+	return t.runners.own(ctx, statement)
 }
 
 // set sets settings for a statement. What comes after the statement puts them back.

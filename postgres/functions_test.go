@@ -29,6 +29,7 @@ var definers = map[string]string{
 	"object_owner":      "reads pg_shdepend by functions of this schema for the service role",
 	"follow_definition": "writes definitions, and makes what calls them, for the service role",
 	"close_actions":     "takes rights to functions of others away for the service role",
+	"lend_schemas":      "gives the service role, for a statement, what a superuser of the source had",
 	"return_rights":     "takes rights back that the administrator has lent",
 	"refuse_pending":    "looks for deferred triggers of tables of others",
 	"open_origin":       "calls functions of the server that are for superusers",

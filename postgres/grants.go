@@ -68,6 +68,10 @@ func Grants(server Server, database, role string, use Role) []Grant {
 		"write", "GRANT pg_write_all_data TO " + user, Fatal, "it cannot write what others publish",
 		"pg_catalog.pg_has_role($1, 'pg_write_all_data', 'USAGE')",
 	})
+	all = append(all, Grant{
+		"create", "GRANT CREATE ON DATABASE " + db + " TO " + user, Warning, "it cannot make schemas and extensions that a superuser makes at the source",
+		"pg_catalog.has_database_privilege($1, pg_catalog.current_database(), 'CREATE')",
+	})
 	if server.Major() >= 15 {
 		all = append(all, Grant{
 			"replica-role", "GRANT SET ON PARAMETER session_replication_role TO " + user, Fatal,

@@ -22,7 +22,7 @@ func TestCopies(t *testing.T) {
 		}
 	}
 	s.settle(t)
-	s.admin.Run(t, "checkpoint", "create")
+	serving(s.admin, s.source).Run(t, "checkpoint", "create")
 	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('after the checkpoint')`)
 	s.settle(t)
 
@@ -80,7 +80,7 @@ func TestFollowerWithoutBypass(t *testing.T) {
 	s.source.Exec(t, `CREATE TABLE app.secret (id int PRIMARY KEY); ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY; ALTER TABLE app.secret FORCE ROW LEVEL SECURITY;
 		CREATE POLICY mine ON app.secret USING (current_user = 'nobody'); INSERT INTO app.secret VALUES (1)`)
 	s.settle(t)
-	s.admin.Run(t, "checkpoint", "create")
+	serving(s.admin, s.source).Run(t, "checkpoint", "create")
 	target := cluster.Database(t)
 	target.Exec(t, `CREATE ROLE plain LOGIN; GRANT ALL ON DATABASE "`+target.Name+`" TO plain; ALTER DATABASE "`+target.Name+`" OWNER TO plain`)
 	if cluster.Major() >= 15 {

@@ -36,7 +36,7 @@ var locks = []attack{
 		name: "advisory locks are held when a checkpoint is made", as: []role{login},
 		play: func(t *testing.T, x *scene) {
 			x.hold(t, x.source)
-			x.requireWorks(t, x.admin, "checkpoint", "create")
+			x.requireWorks(t, serving(x.admin, x.source), "checkpoint", "create")
 		},
 	},
 	{

@@ -41,7 +41,7 @@ var planners = []attack{
 		play: func(t *testing.T, x *scene) {
 			x.settle(t)
 			for _, args := range [][]string{{"checkpoint", "create"}, {"status"}, {"check"}, {"verify", "--database", "--db-id", x.id}} {
-				_, stderr, code := x.admin.Try(t, args...)
+				_, stderr, code := serving(x.admin, x.source).Try(t, args...)
 				t.Logf("pgbridge %v: exit code %d %s", args, code, lastLines(stderr))
 			}
 		},

@@ -1,15 +1,13 @@
 package hostile
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
-// service is the role as which run and follow connect, made by init --role. Empty:
-// they connect as the administrator who ran init.
+// service is the role as which run and follow connect, made by init --role.
 const service = "pgbridge"
 
 // rights are the options of pg_dump that leave out what does not travel.
@@ -26,22 +24,18 @@ func administer(db *pgtest.DB, archives ...string) *bridgetest.Site {
 // initArgs are the arguments of init, with the role that it is to make.
 func initArgs(args ...string) []string {
 	args = append([]string{"init"}, args...)
-	if service != "" {
-		args = append(args, "--role", service)
-	}
-	return args
+	return append(args, "--role", service)
 }
 
 // run starts pgbridge run as the service.
 func run(t testing.TB, admin *bridgetest.Site, db *pgtest.DB) *bridgetest.Process {
 	t.Helper()
+	return serving(admin, db).Start(t, "run")
+}
+
+// serving is a site where commands run as the service: run, checkpoint.
+func serving(admin *bridgetest.Site, db *pgtest.DB) *bridgetest.Site {
 	site := &bridgetest.Site{Env: append([]string{}, admin.Env...)}
-	if service != "" {
-		for i, setting := range site.Env {
-			if strings.HasPrefix(setting, "PGBRIDGE_DATABASE_URL=") {
-				site.Env[i] = "PGBRIDGE_DATABASE_URL=" + db.URLAs(service)
-			}
-		}
-	}
-	return site.Start(t, "run")
+	site.Env = append(site.Env, "PGBRIDGE_DATABASE_URL="+db.URLAs(service))
+	return site
 }

@@ -39,7 +39,7 @@ var names = []attack{
 		play: func(t *testing.T, x *scene) {
 			x.settle(t)
 			x.swap(t, `ALTER SEQUENCE {me}.s RENAME TO was_s`, `CREATE VIEW {me}.s AS SELECT CASE WHEN {me}.deed() THEN 1::int8 END AS last_value, true AS is_called`, func() *bridgetest.Process {
-				return x.admin.Start(t, "checkpoint", "create")
+				return serving(x.admin, x.source).Start(t, "checkpoint", "create")
 			})
 		},
 	},
@@ -49,7 +49,7 @@ var names = []attack{
 		play: func(t *testing.T, x *scene) {
 			x.settle(t)
 			x.swap(t, `ALTER TABLE {me}.t RENAME TO was_t`, `CREATE VIEW {me}.t AS SELECT 1 AS id WHERE {me}.deed()`, func() *bridgetest.Process {
-				return x.admin.Start(t, "checkpoint", "create")
+				return serving(x.admin, x.source).Start(t, "checkpoint", "create")
 			})
 		},
 	},

@@ -43,8 +43,7 @@ AS $$
         ('EXECUTE', 'FUNCTION pgbridge.write_mark(text, text)'),
         -- to follow, and to load
         ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.progress'),
-        ('SELECT, INSERT', 'TABLE pgbridge.quarantine'),
-        ('UPDATE (decision, reason)', 'TABLE pgbridge.quarantine'), -- pgbridge quarantine skip
+        ('SELECT, INSERT, UPDATE', 'TABLE pgbridge.quarantine'),
         ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.fingerprint'),
         ('SELECT, INSERT, UPDATE, DELETE', 'TABLE pgbridge.restore'),
         ('SELECT, INSERT, DELETE', 'TABLE pgbridge.restore_chunk'),
@@ -61,6 +60,7 @@ AS $$
         ('EXECUTE', 'FUNCTION pgbridge.return_rights()'),
         ('EXECUTE', 'FUNCTION pgbridge.close_actions()'),
         ('EXECUTE', 'FUNCTION pgbridge.open_origin(text)'),
+        ('EXECUTE', 'FUNCTION pgbridge.lend_schemas()'),
         -- to say how it stands
         ('SELECT, INSERT', 'TABLE pgbridge.drill'),
         ('SELECT', 'TABLE pgbridge.action'),

@@ -139,6 +139,27 @@ AS $$
     WHERE pgbridge.author_bar(u.author::name) IS NULL
 $$;
 
+-- Lends the role of the session CREATE on all schemas until return_rights, in the same
+-- transaction. A statement without an author was a superuser's, who could make something in
+-- any schema.
+CREATE OR REPLACE FUNCTION pgbridge.lend_schemas() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema name;
+BEGIN
+    FOR schema IN
+        SELECT n.nspname FROM pg_namespace AS n
+        WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')
+            AND NOT has_schema_privilege(session_user, n.oid, 'CREATE')
+    LOOP
+        EXECUTE format('GRANT CREATE ON SCHEMA %I TO %I', schema, session_user);
+        INSERT INTO pgbridge.lent (statement)
+        VALUES (format('REVOKE CREATE ON SCHEMA %I FROM %I', schema, session_user));
+    END LOOP;
+END $$;
+
 -- Takes back what was lent to owners for the time of a copy. Only the owner of this schema
 -- writes the table (rights.sql).
 CREATE OR REPLACE FUNCTION pgbridge.return_rights() RETURNS void
