@@ -53,6 +53,10 @@ test-containers: ## Run the test kit and the tests CONTAINERS with Postgres in c
 test-regress: ## Replay PostgreSQL's own regression tests live, and restore what they leave (Debian)
 	go test -race -count=1 -timeout 40m -tags regress -run TestPostgresRegression ./integration
 
+.PHONY: test-hostile
+test-hostile: postgres ## Attack a source, followers, restores and drills as logins and owners
+	go test -count=1 -timeout 30m -tags hostile ./integration/hostile
+
 .PHONY: interop
 interop: ## Run the official bundler clients against pgbridge's own node
 	integration/interop/run.sh

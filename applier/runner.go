@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -153,18 +154,20 @@ func (r *runners) call(ctx context.Context, role, statement string, args []byte,
 	result := r.conn.PgConn().ExecPrepared(ctx, d.Name, params, []int16{0, 0, 1, 0}, nil).Read()
 	switch {
 	case result.Err != nil:
-		return "", fmt.Errorf("as %s: %w", action.QuoteIdent(role), roleError(result.Err))
+		return "", fmt.Errorf("as %s: %w", action.QuoteIdent(role), roleError(role, result.Err))
 	case len(result.Rows) != 1 || result.Rows[0][0] == nil:
 		return "", fmt.Errorf("the runner of %s did not answer", role)
 	}
 	return string(result.Rows[0][0]), nil
 }
 
-// roleError marks the error of pgbridge.author_fault, which says what to do.
-func roleError(err error) error {
+// roleError marks the error of pgbridge.author_fault, and says what to do. The server's own
+// words may be withheld: code of a user could have raised the same.
+func roleError(role string, err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "0P000" {
-		return fmt.Errorf("%w: %w", ErrRole, err)
+		return fmt.Errorf("%w: an administrator has to make it, if it is not here (CREATE ROLE %s), and to admit it (SELECT pgbridge.admit_author('%s')): %w",
+			ErrRole, action.QuoteIdent(role), strings.ReplaceAll(role, "'", "''"), err)
 	}
 	return err
 }

@@ -127,5 +127,9 @@ func (t *target) changeOwner(ctx context.Context, s schemaStatement) error {
 		owner = &name
 	}
 	_, err := t.conn.Exec(ctx, "SELECT pgbridge.change_owner($1, $2, $3, $4)", s.object.kind, notNil(s.object.names), notNil(s.object.args), owner)
-	return roleError(err)
+	role := ""
+	if owner != nil {
+		role = *owner
+	}
+	return roleError(role, err)
 }

@@ -149,7 +149,7 @@ func (d *demo) follow(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	if err := d.service(ctx, "second", "run", "--archive", d.archive, "--database-url", d.second.url, "--allow-superuser"); err != nil {
+	if err := d.service(ctx, "second", "run", "--archive", d.archive, "--database-url", d.second.service); err != nil {
 		return err
 	}
 	err := d.await(ctx, "the initial rows to arrive", func(ctx context.Context) (bool, error) {

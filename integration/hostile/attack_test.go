@@ -1,3 +1,5 @@
+//go:build hostile
+
 package hostile
 
 import (
@@ -137,6 +139,7 @@ func (s *stage) attack(t *testing.T, a attack, as role) *scene {
 func (x *scene) enlist(t testing.TB, as role) {
 	t.Helper()
 	x.source.Exec(t, x.expand(`CREATE ROLE {me} LOGIN`))
+	x.follower.Exec(t, x.expand(`SELECT pgbridge.admit_author('{me}')`)) // as its administrator does
 	if as == login {
 		return
 	}

@@ -8,5 +8,5 @@
 // What an attacker's code did outside of the attacker's rights is told by the
 // server's log and by files, because a rollback takes back neither (see traps).
 //
-// It has no code of its own.
+// The suite is built with the tag hostile (make test-hostile). It has no code of its own.
 package hostile

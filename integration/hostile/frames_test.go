@@ -1,3 +1,5 @@
+//go:build hostile
+
 package hostile
 
 // Which statement has changed the schema is told by the server: by the query

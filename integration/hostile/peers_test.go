@@ -1,3 +1,5 @@
+//go:build hostile
+
 package hostile
 
 // What an owner has put into a table runs wherever its rows are written. At a peer
