@@ -179,6 +179,7 @@ func silently(t *testing.T, db *pgtest.DB, statement string) {
 	t.Helper()
 	conn := db.Connect(t)
 	for _, query := range []string{ // each in a transaction of its own
+		"INSERT INTO pgbridge.origin (name) VALUES ($1) ON CONFLICT DO NOTHING",
 		"SELECT pg_replication_origin_create($1) WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = $1)",
 		"SELECT pg_replication_origin_session_setup($1)",
 	} {

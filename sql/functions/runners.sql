@@ -42,7 +42,8 @@ AS $$
     SELECT coalesce(pgbridge.author_bar(author), (
         SELECT format('role %1$I is not admitted: SELECT pgbridge.admit_author(%1$L)', author)
         WHERE NOT EXISTS (SELECT FROM pgbridge.author a JOIN pg_roles r ON r.oid = a.role AND r.rolname = a.name
-            WHERE a.name = author)))
+            WHERE a.name = author)
+            AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user))) -- who needs no admission
 $$;
 
 -- The body of the runner of a role.
