@@ -8,11 +8,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pgbridge/pgbridge/action"
 )
 
 // followerFacts are what the checks of a follower look at.
 type followerFacts struct {
 	replicaRole bool     // session_replication_role can be set
+	opener      string   // the role that opens replication origins
 	origins     []string // functions of replication origins that may not be called
 	contents    []string // of a database that is to be empty
 }
@@ -26,13 +28,16 @@ func checkFollower(ctx context.Context, tx pgx.Tx, t target) ([]Finding, error) 
 		return nil, err
 	}
 	// The applier opens its origin by a function of schema pgbridge, with its owner's rights.
-	const origins = `SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
-		FROM pg_catalog.pg_proc p CROSS JOIN LATERAL (SELECT coalesce((SELECT n.nspowner FROM pg_catalog.pg_namespace n
-				WHERE n.nspname = 'pgbridge' AND has_function_privilege(to_regprocedure('pgbridge.open_origin(text)'), 'EXECUTE')),
-			current_user::regrole::oid)) AS opens (role)
+	// The applier opens its origin by a function of schema pgbridge, with its owner's rights.
+	const opener = `SELECT coalesce((SELECT r.rolname FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+			WHERE n.nspname = 'pgbridge' AND has_function_privilege(to_regprocedure('pgbridge.open_origin(text)'), 'EXECUTE')), current_user)::text`
+	if err = tx.QueryRow(ctx, opener).Scan(&f.opener); err != nil {
+		return nil, fmt.Errorf("look at who opens replication origins: %w", err)
+	}
+	const origins = `SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('pg_replication_origin_create', 'pg_replication_origin_session_setup')
-			AND NOT has_function_privilege(opens.role, p.oid, 'EXECUTE') ORDER BY 1`
-	if f.origins, err = names(ctx, tx, origins); err != nil {
+			AND NOT has_function_privilege($1::name, p.oid, 'EXECUTE') ORDER BY 1`
+	if f.origins, err = names(ctx, tx, origins, f.opener); err != nil {
 		return nil, fmt.Errorf("look at replication origins: %w", err)
 	}
 	if t.stage == "" {
@@ -83,7 +88,7 @@ func assessFollower(t target, f followerFacts) (found []Finding) {
 	if len(f.origins) > 0 {
 		found = append(found, Finding{
 			"origin-functions", Warning, "role " + t.user, "it may not work under a replication origin: a database that follows and writes would publish what it received",
-			"GRANT EXECUTE ON FUNCTION " + summary(f.origins, len(f.origins)) + " TO the owner of schema pgbridge",
+			"GRANT EXECUTE ON FUNCTION " + summary(f.origins, len(f.origins)) + " TO " + action.QuoteIdent(f.opener),
 		})
 	}
 	if len(f.contents) > 0 {

@@ -48,15 +48,16 @@ DECLARE
     line    pg_catalog.text;
     batch   pg_catalog.text[] := '{}';
     size    pg_catalog.int8 := 0;
+    code    pg_catalog.text;
 BEGIN
     -- To plan a query is enough to run code in expressions of indexes and statistics, and
     -- this function has the rights of the owner of this schema.
-    IF EXISTS (SELECT FROM pgbridge.user_code(relation) AS u WHERE u.omitted IS NULL) THEN
+    SELECT pg_catalog.string_agg(DISTINCT u.what, ', ') INTO code FROM pgbridge.user_code(relation) AS u
+        WHERE u.omitted IS NULL AND u.what <> ALL (ARRAY['trigger', 'rule', 'foreign table']);
+    IF code IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = pg_catalog.format('the rows of %s would have to be read for the stream, and reading may run code of'
-                ' users: %s', pgbridge.table_name(relation),
-                (SELECT pg_catalog.string_agg(DISTINCT u.what, ', ') FROM pgbridge.user_code(relation) AS u
-                    WHERE u.omitted IS NULL)),
+            MESSAGE = pg_catalog.format('the rows of %s would have to be read for the stream, and reading may'
+                ' run code of users: %s', pgbridge.table_name(relation), code),
             HINT = 'Drop that first, and make it again after this statement.';
     END IF;
     SELECT coalesce(pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum), '{}') INTO columns
