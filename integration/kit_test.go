@@ -132,9 +132,9 @@ func noSessions(t testing.TB, db *pgtest.DB) {
 }
 
 // tryJoin runs init --join, which fails until the genesis is in the archive.
-func (s *site) tryJoin(t testing.TB, id string) error {
+func (s *site) tryJoin(t testing.TB, id string, options ...string) error {
 	t.Helper()
-	if _, stderr, code := s.try(t, "init", "--join", id); code != 0 {
+	if _, stderr, code := s.try(t, append([]string{"init", "--join", id}, options...)...); code != 0 {
 		return errors.New(stderr)
 	}
 	return nil

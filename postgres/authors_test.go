@@ -201,7 +201,7 @@ func TestAuthors(t *testing.T) {
 			[]string{"GRANT SELECT ON a TO {bob}; GRANT USAGE ON SEQUENCE a_id_seq TO {bob}; CREATE POLICY p ON a TO {bob}, {eve}; ALTER DEFAULT PRIVILEGES FOR ROLE {alice} GRANT SELECT ON TABLES TO {bob}; DROP OWNED BY {bob}"},
 			[]string{
 				"{alice}: GRANT SELECT ON a TO {bob}", "{alice}: GRANT USAGE ON SEQUENCE a_id_seq TO {bob}", "{alice}: CREATE POLICY p ON a TO {bob}, {eve}", "{alice}: ALTER DEFAULT PRIVILEGES FOR ROLE {alice} GRANT SELECT ON TABLES TO {bob}",
-				`["table",["app","b"],[]]: DROP TABLE IF EXISTS app.b CASCADE`, `["type",["app.mood"],[]]: DROP TYPE IF EXISTS app.mood`, `["function",["app","by_bob"],[]]: DROP FUNCTION IF EXISTS app.by_bob()`,
+				`["table",["app","b"],[]]: DROP TABLE IF EXISTS app.b CASCADE`, `["type",["app.mood"],[]]: DROP TYPE IF EXISTS app.mood CASCADE`, `["function",["app","by_bob"],[]]: DROP FUNCTION IF EXISTS app.by_bob() CASCADE`,
 				`["schema",["app"],[]]: REVOKE ALL ON SCHEMA app FROM {bob} CASCADE`, "{alice}: REVOKE ALL ON SEQUENCE app.a_id_seq FROM {bob} CASCADE", "{alice}: REVOKE ALL ON TABLE app.a FROM {bob} CASCADE",
 				"{alice}: ALTER DEFAULT PRIVILEGES FOR ROLE {alice} REVOKE SELECT ON TABLES FROM {bob}", "{alice}: ALTER POLICY p ON app.a TO {eve}",
 			},

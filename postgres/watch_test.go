@@ -341,6 +341,6 @@ func TestSchemaMarksOfOthers(t *testing.T) {
 	mustExec(t, admin, "RESET ROLE")
 	mustExec(t, admin, "DROP OWNED BY "+action.QuoteIdent(owner))
 	got = w.changes(t)
-	wantChanges(t, got[len(got)-3:], "DROP TABLE IF EXISTS public.b CASCADE", "DROP FUNCTION IF EXISTS public.f(integer,pg_catalog.text)",
+	wantChanges(t, got[len(got)-3:], "DROP TABLE IF EXISTS public.b CASCADE", "DROP FUNCTION IF EXISTS public.f(integer,pg_catalog.text) CASCADE",
 		"REVOKE ALL ON SCHEMA public FROM "+action.QuoteIdent(owner)+" CASCADE [pg_catalog]")
 }

@@ -108,8 +108,11 @@ LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgbridge.mark_generated(concat('DROP ', k.kind, ' IF EXISTS ', o.object_identity,
-            CASE WHEN k.kind IN ('TABLE', 'FOREIGN TABLE') OR statement ~* '\mcascade\M' THEN ' CASCADE' END),
+            CASE WHEN o.several OR k.kind IN ('TABLE', 'FOREIGN TABLE') OR statement ~* '\mcascade\M'
+                THEN ' CASCADE' END),
         'DROP ' || k.kind, pgbridge.peer_caller(), CASE WHEN pgbridge.peer_caller() IS NULL THEN o.address END)
-    FROM pgbridge.dropped_at_peers() o CROSS JOIN pgbridge.object_kind(o.object_type) AS k(kind)
+    -- Of several objects one may depend on another.
+    FROM (SELECT d.*, count(*) OVER () > 1 AS several FROM pgbridge.dropped_at_peers() AS d) AS o
+        CROSS JOIN pgbridge.object_kind(o.object_type) AS k(kind)
     ORDER BY o.i
 $$;
