@@ -88,7 +88,8 @@ AS $$
     SELECT o.object_type, o.object_identity, json_build_array(o.object_type, o.address_names, o.address_args),
         o.ordinality
     FROM pg_event_trigger_dropped_objects() WITH ORDINALITY AS o
-    WHERE o.original AND NOT o.is_temporary
+    -- A column that was found first takes the mark `original` of its table, which follows.
+    WHERE o.original AND o.objsubid = 0 AND NOT o.is_temporary
         AND NOT coalesce(o.schema_name = 'pgbridge' OR pgbridge.is_temporary(o.schema_name), false)
         -- The address of these begins with a schema.
         AND NOT coalesce(o.object_type IN ('schema', 'trigger', 'rule', 'policy')
