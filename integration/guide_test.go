@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,7 +230,8 @@ func (g *guide) compare(s guideStep, out string) error {
 	if len(lines) != len(s.want) {
 		return fmt.Errorf("%d lines, want %d", len(lines), len(s.want))
 	}
-	for i, want := range s.want {
+	lines = orderLog(lines)
+	for i, want := range orderLog(s.want) {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", ".*")
 		if g.id == "" {
 			pattern = strings.ReplaceAll(pattern, "DB-ID", "([0-9a-f]{64})")
@@ -243,4 +245,24 @@ func (g *guide) compare(s guideStep, out string) error {
 		}
 	}
 	return nil
+}
+
+// orderLog sorts the log lines that follow each other by what they say: work that is done
+// side by side is logged in any order.
+func orderLog(lines []string) []string {
+	isLog := func(line string) bool { return strings.HasPrefix(line, "time=") }
+	ordered := slices.Clone(lines)
+	for from := 0; from < len(ordered); from++ {
+		to := from
+		for to < len(ordered) && isLog(ordered[to]) {
+			to++
+		}
+		slices.SortStableFunc(ordered[from:to], func(a, b string) int {
+			_, first, _ := strings.Cut(a, " ")
+			_, second, _ := strings.Cut(b, " ")
+			return strings.Compare(first, second)
+		})
+		from = to
+	}
+	return ordered
 }
