@@ -104,15 +104,21 @@ BEGIN
             PERFORM pgbridge.mark_detached();
         END IF;
     END IF;
-    IF tg_event = 'ddl_command_end' THEN
-        relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
+    IF tg_event = 'sql_drop' THEN
+        IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS o
+            WHERE o.classid IN ('pg_class'::regclass, 'pg_constraint'::regclass))
+        THEN
+            PERFORM pgbridge.settle_identities();
+        END IF;
+        RETURN;
+    END IF;
+    relations := ARRAY(SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass);
+    IF relations <> '{}' THEN
         gone := pgbridge.settle_publication();
-    END IF;
-    PERFORM pgbridge.settle_identities();
-    IF tg_event = 'ddl_command_end' THEN
+        PERFORM pgbridge.settle_identities();
         PERFORM pgbridge.mark_rows(r) FROM pgbridge.unknown_rows(statement, tg_tag, relations, gone) AS r;
-        DELETE FROM pgbridge.transaction_note WHERE xid = pg_current_xact_id() AND kind = 'rewritten';
     END IF;
+    DELETE FROM pgbridge.transaction_note WHERE xid = pg_current_xact_id() AND kind = 'rewritten';
 END $$;
 
 -- Makes the event triggers, of a database that is to be a writer. Returns false where the
