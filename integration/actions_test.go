@@ -51,6 +51,7 @@ const register = `SELECT pgbridge.register_action(f) FROM unnest(ARRAY['app.crea
 // Calls of several roles, and mapped changes, are in the archive by name and
 // with who called as a parameter; follower and restored copy equal the source.
 func TestActions(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	alice, bob := newRole(t, source), newRole(t, source)
 	source.Exec(t, messageBoard)
@@ -101,6 +102,7 @@ func TestActions(t *testing.T) {
 // Several roles at once, in each other's way: triggers, cascades, a check and
 // an exclusion constraint decide what comes of it, at the origin.
 func TestActionsAtOnce(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	roles := []string{newRole(t, source), newRole(t, source), newRole(t, source)}
 	source.Exec(t, messageBoard)

@@ -46,6 +46,7 @@ var parameters = []struct {
 // whatever the settings of the session that called. Large values that did not
 // change and generated columns are in nobody's way.
 func TestActionTypes(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	var columns, params, numbers, calls []string
 	literals := [3][]string{}
@@ -84,6 +85,7 @@ func TestActionTypes(t *testing.T) {
 // WAL that is read later is named by what was in force, and by the columns that
 // there were, when it was written.
 func TestNamedAfterAlter(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE SCHEMA app; CREATE TABLE app.item (id int PRIMARY KEY, a text);
 		CREATE FUNCTION app.add(id int, a text) RETURNS void LANGUAGE sql SET search_path = app AS $$INSERT INTO item (id, a) VALUES ($1, $2)$$; REVOKE EXECUTE ON FUNCTION app.add FROM PUBLIC`)

@@ -10,6 +10,7 @@ import (
 // The owner of one action tries to drop, redefine and call that of another, and to
 // change the schema of peers. Nothing of it reaches them.
 func TestOwnersOfActionsCannotForge(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	owner := newRole(t, source)
 	source.Exec(t, `CREATE SCHEMA app; CREATE TABLE app.note (id int PRIMARY KEY, text text); GRANT USAGE ON SCHEMA app TO `+owner+`; GRANT INSERT, SELECT ON app.note TO `+owner+`;

@@ -20,6 +20,7 @@ import (
 // where its comment says, and print what stands behind them. The follower and a
 // restored copy are equal to the source in the end.
 func TestGuide(t *testing.T) {
+	t.Parallel()
 	g := newGuide(t, "../docs/actions.md")
 	steps := readGuide(t, g.page)
 	for _, s := range steps {

@@ -85,6 +85,7 @@ func hostileRole(t *testing.T) string {
 
 // Values mean the same whatever sessions are set to.
 func TestZooUnderHostileSettings(t *testing.T) {
+	t.Parallel()
 	here, there := hostileRole(t), hostileRole(t)
 	source, follower, restored := pgtest.New(t), pgtest.New(t), pgtest.New(t)
 	// What would stand in for the built-in functions and operators, if a

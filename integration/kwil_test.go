@@ -119,6 +119,7 @@ func wantJournal() string {
 // TestImportKwil replays a history of 2023 that strangers have tampered with. In
 // the middle of an action the import is killed; the next one goes on there.
 func TestImportKwil(t *testing.T) {
+	t.Parallel()
 	node, _ := startNode(t, filepath.Join(t.TempDir(), "items"))
 	kwilItems(t, node, "history")
 	hostile := kwilItems(t, node, "hostile")
@@ -190,6 +191,7 @@ func TestImportKwil(t *testing.T) {
 // TestImportKwilStops shows what stops an import: each time, all before it is
 // there, and nothing of it is.
 func TestImportKwilStops(t *testing.T) {
+	t.Parallel()
 	node, _ := startNode(t, filepath.Join(t.TempDir(), "items"))
 	ids := kwilItems(t, node, "history")
 	s := kwilSite(t)

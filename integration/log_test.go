@@ -25,6 +25,7 @@ func logged(t testing.TB, s *site, args ...string) (lines []string) {
 }
 
 func TestLog(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writer, id := board(t, "dir://"+dir)
 	writer.start(t, "run")
@@ -112,6 +113,7 @@ func TestLog(t *testing.T) {
 }
 
 func TestLogOfNothing(t *testing.T) {
+	t.Parallel()
 	reader := &site{env: []string{"PGBRIDGE_ARCHIVE=dir://" + t.TempDir()}}
 	unknown := strings.Repeat("ab", 32)
 	for _, test := range []struct {

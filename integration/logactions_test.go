@@ -39,6 +39,7 @@ func (s *site) addTask(t testing.TB, id int, title string) {
 }
 
 func TestLogActions(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writer, id := newTasks(t, "dir://"+dir)
 	node, _ := startNode(t, t.TempDir())
@@ -132,6 +133,7 @@ func callIsWhole(t *testing.T, reader *site, id string) {
 }
 
 func TestActionCommands(t *testing.T) {
+	t.Parallel()
 	writer, _ := newTasks(t, "dir://"+t.TempDir())
 	for _, test := range []struct {
 		args []string
@@ -179,6 +181,7 @@ func TestActionCommands(t *testing.T) {
 // A function that does something else at the peer stops the chain; what differs
 // is shown, and each decision does what it says.
 func TestQuarantineCommands(t *testing.T) {
+	t.Parallel()
 	archive := "dir://" + t.TempDir()
 	writer, id := newTasks(t, archive)
 	publishing := writer.start(t, "run")

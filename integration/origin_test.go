@@ -9,6 +9,7 @@ import (
 // Rows under a replication origin are left out of the stream only if the applier of this
 // database works under it. Another program may name its own like that.
 func TestRowsOfOtherOrigins(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, "CREATE TABLE public.note (id int PRIMARY KEY)")
 	p := newPipe(t, source)

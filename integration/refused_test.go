@@ -13,6 +13,7 @@ import (
 // What an archive refuses for good is kept and not offered again and again, until
 // somebody has looked at it and starts pgbridge again.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1)`)
 	p := newPipe(t, source)

@@ -21,6 +21,7 @@ import (
 // pg_dump would bring it back. It has nearly everything that a database can
 // have. What cannot be carried is named by check.
 func TestPostgresRegression(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	source := runRegression(t, cluster)
 	node, _ := startNode(t, t.TempDir())

@@ -19,6 +19,7 @@ import (
 // it has the schema and the rows of its source, and no statement has failed at
 // the source because of pgbridge.
 func TestPostgresRegressionLive(t *testing.T) {
+	t.Parallel()
 	s := newRegressionStream(t)
 	for _, group := range regressionGroups(t, s.tests) {
 		t.Run(group[0], func(t *testing.T) {

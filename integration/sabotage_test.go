@@ -18,6 +18,7 @@ const either = "either"
 // the story in quarantine; nothing after it is applied. Once the follower is put
 // right it goes on, and misses nothing.
 func TestSabotage(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE TABLE item (id int PRIMARY KEY, name text UNIQUE); INSERT INTO item SELECT n, 'n' || n FROM generate_series(1, 9) n;
 		CREATE TABLE keyless (note text); ALTER TABLE keyless REPLICA IDENTITY FULL; INSERT INTO keyless VALUES ('same'), ('same')`)
@@ -97,6 +98,7 @@ func TestSabotage(t *testing.T) {
 
 // The program itself says so, and asks for a person.
 func TestDriftEndsRun(t *testing.T) {
+	t.Parallel()
 	source, follower, dir := pgtest.New(t), pgtest.New(t), t.TempDir()
 	source.Exec(t, `CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'one'), (2, 'two')`)
 	writer := newSite(t, source, "dir://"+dir).withKey(t)
@@ -129,6 +131,7 @@ func TestDriftEndsRun(t *testing.T) {
 // A session of somebody else locks what is to be changed, until the server ends
 // the deadlock at the cost of the follower. That is no reason to stop for good.
 func TestDeadlock(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE TABLE one (id int PRIMARY KEY, n int); CREATE TABLE two (LIKE one INCLUDING ALL); CREATE TABLE three (LIKE one INCLUDING ALL);
 		INSERT INTO one VALUES (1, 1); INSERT INTO two VALUES (1, 1); INSERT INTO three VALUES (1, 1)`)

@@ -62,6 +62,7 @@ func evolve(t *testing.T, stories []story) {
 const items = `CREATE TABLE item (id int PRIMARY KEY, note text); INSERT INTO item SELECT n, 'n' || n FROM generate_series(1, 20) n`
 
 func TestSchemaOfTables(t *testing.T) {
+	t.Parallel()
 	evolve(t, []story{{
 		name: "columns", before: items,
 		changes: []string{
@@ -110,6 +111,7 @@ func TestSchemaOfTables(t *testing.T) {
 }
 
 func TestSchemaOfPartitions(t *testing.T) {
+	t.Parallel()
 	evolve(t, []story{{
 		name: "parts", before: `CREATE TABLE event (id int, at int, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at); CREATE TABLE e1 PARTITION OF event FOR VALUES FROM (0) TO (10);
 			INSERT INTO event SELECT n, n % 10, 'e' FROM generate_series(1, 30) n`,
@@ -132,6 +134,7 @@ func TestSchemaOfPartitions(t *testing.T) {
 }
 
 func TestSchemaOfOtherObjects(t *testing.T) {
+	t.Parallel()
 	evolve(t, []story{{
 		name: "types", before: items,
 		changes: []string{
@@ -190,6 +193,7 @@ func TestSchemaOfOtherObjects(t *testing.T) {
 // Passwords, what is said of roles, and what belongs to the server stay at home.
 // Rights and owners travel.
 func TestSchemaThatStaysAtHome(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, items)
 	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)
@@ -220,6 +224,7 @@ func TestSchemaThatStaysAtHome(t *testing.T) {
 // A rewrite that fills several records, a statement in the middle of a huge
 // transaction, and a start in between.
 func TestSchemaOfHugeTransactions(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE TABLE big (id int PRIMARY KEY, note text); INSERT INTO big SELECT n, repeat('x', 250) FROM generate_series(1, 40000) n`)
 	p := newPipeOf(t, source, source.URL(), postgres.ScopeAll)

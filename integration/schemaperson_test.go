@@ -11,6 +11,7 @@ import (
 // anything; a statement that fails there stops it, and is had again when what it
 // lacked is there.
 func TestSchemaNeedsAPerson(t *testing.T) {
+	t.Parallel()
 	archive := "dir://" + t.TempDir()
 	writer, peer := newSite(t, pgtest.New(t), archive).withKey(t), newSite(t, pgtest.New(t), archive)
 	writer.db.Exec(t, items)

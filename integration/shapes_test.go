@@ -7,6 +7,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
+	t.Parallel()
 	long, wide := strings.Repeat("x", 63), strings.Repeat("é", 31)+"x"
 	names := []string{
 		"select", "Mixed Case", "a.b", `with "quotes" and ' too`, "ünï", "日本語", "😀", long, wide, `back\slash`, "1digit", "$1", "%s %d", "line\nbreak", "tab\t", "t", "u", "v", "o", "rows", "null", "a,b", "(x)", "--", "/*", "{}",
@@ -36,6 +37,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestPartitions(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "levels",
 		before: `CREATE TABLE event (id int, at date, kind text, note text, PRIMARY KEY (id, at, kind)) PARTITION BY RANGE (at);
@@ -83,6 +85,7 @@ func TestPartitions(t *testing.T) {
 }
 
 func TestInheritance(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "same keys in parent and child",
 		before: `CREATE TABLE parent (id int PRIMARY KEY, note text); CREATE TABLE child (more text, PRIMARY KEY (id)) INHERITS (parent); CREATE TABLE grandchild (PRIMARY KEY (id)) INHERITS (child);
@@ -108,6 +111,7 @@ func TestInheritance(t *testing.T) {
 }
 
 func TestGeneratedColumns(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "stored and identity",
 		before: `CREATE TABLE area (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, w int, s int GENERATED ALWAYS AS (w * 2) STORED, h int, u text GENERATED ALWAYS AS (upper('x' || w::text)) STORED, big text);
@@ -153,6 +157,7 @@ func TestGeneratedColumns(t *testing.T) {
 }
 
 func TestIdentities(t *testing.T) {
+	t.Parallel()
 	change := []string{
 		`INSERT INTO item SELECT n, n, 'n' || n, 'new', repeat('t', n * 100) FROM generate_series(50, 60) n`,
 		`UPDATE item SET note = 'seen' WHERE a % 2 = 0`,
@@ -194,6 +199,7 @@ func TestIdentities(t *testing.T) {
 }
 
 func TestKeysThatChange(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name:   "swap, shift, cycle",
 		before: `CREATE TABLE item (id int PRIMARY KEY, note text); INSERT INTO item SELECT n, 'row ' || n FROM generate_series(1, 20) n`,
@@ -227,6 +233,7 @@ func TestKeysThatChange(t *testing.T) {
 }
 
 func TestConstraints(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "unique, swapped",
 		before: `CREATE TABLE seat (id int PRIMARY KEY, who text UNIQUE, place int, EXCLUDE USING btree (place WITH =)); INSERT INTO seat SELECT n, 'p' || n, n FROM generate_series(1, 30) n;
@@ -260,6 +267,7 @@ func TestConstraints(t *testing.T) {
 }
 
 func TestTruncate(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "several tables",
 		before: `CREATE TABLE one (id serial PRIMARY KEY, note text); CREATE TABLE two (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, one int REFERENCES one); CREATE TABLE three (id bigserial PRIMARY KEY, two int REFERENCES two);
@@ -295,6 +303,7 @@ func TestTruncate(t *testing.T) {
 }
 
 func TestSequences(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "all kinds",
 		before: `CREATE TABLE item (id int PRIMARY KEY, a serial, b smallserial, c bigint GENERATED ALWAYS AS IDENTITY (START 1000 INCREMENT 10));
@@ -319,6 +328,7 @@ func TestSequences(t *testing.T) {
 }
 
 func TestTriggers(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name: "at the source",
 		before: `CREATE TABLE item (id int PRIMARY KEY, note text, version int DEFAULT 0); CREATE TABLE audit (id bigserial PRIMARY KEY, op text, item int, at timestamptz DEFAULT clock_timestamp());
@@ -344,6 +354,7 @@ func TestTriggers(t *testing.T) {
 }
 
 func TestTransactions(t *testing.T) {
+	t.Parallel()
 	tell(t, []story{{
 		name:   "savepoints, prepared, empty",
 		before: `CREATE TABLE item (id int PRIMARY KEY, note text); INSERT INTO item VALUES (1, 'one')`,
@@ -369,6 +380,7 @@ func TestTransactions(t *testing.T) {
 }
 
 func TestWidth(t *testing.T) {
+	t.Parallel()
 	columns := func(n int, typ string) string {
 		var b strings.Builder
 		for i := range n {

@@ -9,6 +9,7 @@ import (
 
 // The story of the README: a database, a follower, a disaster, a restore.
 func TestFollowAndRestore(t *testing.T) {
+	t.Parallel()
 	source, follower, restored := pgtest.New(t), pgtest.New(t), pgtest.New(t)
 	source.Exec(t, `CREATE SCHEMA app;
 		CREATE TABLE app.post (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text NOT NULL UNIQUE, body text, at timestamptz DEFAULT now());

@@ -88,6 +88,7 @@ func board(t testing.TB, archives ...string) (writer *site, id string) {
 }
 
 func TestStatusOfWriter(t *testing.T) {
+	t.Parallel()
 	dir := "dir://" + t.TempDir()
 	writer, id := board(t, dir)
 
@@ -124,6 +125,7 @@ func TestStatusOfWriter(t *testing.T) {
 }
 
 func TestStatusOfFailingArchive(t *testing.T) {
+	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +157,7 @@ func TestStatusOfFailingArchive(t *testing.T) {
 }
 
 func TestStatusOfFollower(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	archive := "dir://" + dir
 	writer, id := board(t, archive)
@@ -221,6 +224,7 @@ func TestStatusOfFollower(t *testing.T) {
 }
 
 func TestStatusOfInit(t *testing.T) {
+	t.Parallel()
 	writer, _ := board(t, "dir://"+t.TempDir())
 	writer.db.Exec(t, `UPDATE pgbridge.database SET stage = 'init'`)
 	if r, code := writer.status(t); code != 3 || r.Stage != "init" {

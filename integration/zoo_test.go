@@ -166,6 +166,7 @@ func liveInZoo(t *testing.T, source *pgtest.DB, exhibits []exhibit) {
 // Every type with its edges: copied, inserted, updated from and to, deleted,
 // with a key, without one, and as the key.
 func TestZoo(t *testing.T) {
+	t.Parallel()
 	source, follower := pgtest.New(t), pgtest.New(t)
 	exhibits := stockZoo(t, source)
 	p := newPipe(t, source)
