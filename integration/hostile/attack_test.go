@@ -139,7 +139,9 @@ func (s *stage) attack(t *testing.T, a attack, as role) *scene {
 func (x *scene) enlist(t testing.TB, as role) {
 	t.Helper()
 	x.source.Exec(t, x.expand(`CREATE ROLE {me} LOGIN`))
-	x.follower.Exec(t, x.expand(`SELECT pgbridge.admit_author('{me}')`)) // as its administrator does
+	if x.follower != nil {
+		x.admit(t, x.follower)
+	}
 	if as == login {
 		return
 	}
@@ -151,6 +153,13 @@ func (x *scene) enlist(t testing.TB, as role) {
 		CREATE FUNCTION {me}.act(n int) RETURNS void LANGUAGE sql SET search_path = {me}, pg_temp AS 'INSERT INTO acts VALUES (n)';
 		REVOKE EXECUTE ON FUNCTION {me}.act(int) FROM PUBLIC`))
 	x.source.Exec(t, x.expand(`SELECT pgbridge.register_action('{me}.act(int)', replay => 'rows')`))
+}
+
+// admit does at a peer what its administrator has to do for a role that was made after
+// the peer: statements of the stream may run as it.
+func (x *scene) admit(t testing.TB, peer *pgtest.DB) {
+	t.Helper()
+	peer.Exec(t, `SELECT pgbridge.admit_author($1)`, x.me)
 }
 
 // requireUnharmed fails the test if the attacker has got any rights, or if code of
