@@ -196,6 +196,7 @@ func (r *restoring) replay(ctx context.Context, at postgres.Progress) error {
 func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesis, until archive.Moment) (next action.Tx, err error) {
 	apply := &applier.Applier{
 		Connect: r.connectService, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
+		Roles:   r.readyRoles,
 		Reached: func(tx action.Tx) { next = tx },
 	}
 	before := r.result

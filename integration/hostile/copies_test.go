@@ -78,9 +78,10 @@ func (s *stage) sweep(t testing.TB) {
 func TestFollowerWithoutBypass(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
-	s := newSource(t, cluster)
-	s.source.Exec(t, `CREATE TABLE app.secret (id int PRIMARY KEY); ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY; ALTER TABLE app.secret FORCE ROW LEVEL SECURITY;
-		CREATE POLICY mine ON app.secret USING (current_user = 'nobody'); INSERT INTO app.secret VALUES (1)`)
+	db := cluster.Database(t)
+	db.Exec(t, `CREATE TABLE secret (id int PRIMARY KEY); ALTER TABLE secret ENABLE ROW LEVEL SECURITY; ALTER TABLE secret FORCE ROW LEVEL SECURITY;
+		CREATE POLICY mine ON secret USING (current_user = 'nobody'); INSERT INTO secret VALUES (1)`)
+	s := newSourceOn(t, db)
 	s.settle(t)
 	serving(s.admin, s.source).Run(t, "checkpoint", "create")
 	target := cluster.Database(t)
@@ -89,7 +90,11 @@ func TestFollowerWithoutBypass(t *testing.T) {
 		target.Exec(t, `GRANT SET ON PARAMETER session_replication_role TO plain`)
 	}
 	plain := &bridgetest.Site{Env: []string{"PGBRIDGE_DATABASE_URL=" + target.URLAs("plain"), "PGBRIDGE_ARCHIVE=" + s.archive}}
-	for _, args := range [][]string{{"restore", "--dry-run", "--db-id", s.id}, initArgs("--join", s.id)} {
+	plain.Env = append(plain.Env, "PGBRIDGE_ALLOW_SUPERUSER=false")
+	for _, args := range [][]string{
+		{"restore", "--dry-run", "--db-id", s.id}, {"restore", "--dry-run", "--db-id", s.id, "--role", "plain"}, {"restore", "--db-id", s.id, "--role", "plain"},
+		{"init", "--join", s.id, "--role", "plain"}, initArgs("--join", s.id),
+	} {
 		stdout, stderr, code := plain.Try(t, args...)
 		if code == 0 || !contains(stdout+stderr, "BYPASSRLS") {
 			t.Errorf("pgbridge %v: got exit code %d, want a refusal that names BYPASSRLS:\n%s%s", args, code, stdout, stderr)
