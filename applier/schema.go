@@ -114,7 +114,7 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 	if err != nil {
 		return err
 	}
-	missing, err := t.roles.ready(ctx, s.role, statement)
+	missing, err := t.roles.ready(ctx, role, statement)
 	if err != nil {
 		return err
 	}

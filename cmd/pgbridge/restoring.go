@@ -216,7 +216,7 @@ func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesi
 
 // compare compares the database with the checkpoint that it is passing.
 func (r *restoring) compare(ctx context.Context) error {
-	if err := checkpoint.Compare(ctx, r.connect, r.jobs, r.check, r.tables); err != nil {
+	if err := checkpoint.Compare(ctx, r.connectService, r.jobs, r.check, r.tables); err != nil {
 		return r.failed(err)
 	}
 	r.result.Checked = r.check.Number

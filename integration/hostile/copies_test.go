@@ -18,9 +18,10 @@ func TestCopies(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	s := newSource(t, cluster)
+	var attackers []*scene
 	for _, a := range peers {
 		if !a.differs {
-			s.attack(t, a, a.as[0])
+			attackers = append(attackers, s.attack(t, a, a.as[0]))
 		}
 	}
 	s.settle(t)
@@ -43,6 +44,9 @@ func TestCopies(t *testing.T) {
 		{"join", func(t *testing.T, db *pgtest.DB) {
 			site := administer(db, s.archive)
 			site.Run(t, initArgs("--join", s.id)...)
+			for _, x := range attackers {
+				x.admit(t, db)
+			}
 			s.follower, s.reader = db, run(t, site, db)
 			defer func() { s.follower, s.reader = nil, nil }()
 			s.settle(t)
@@ -54,16 +58,19 @@ func TestCopies(t *testing.T) {
 		t.Run(copying.name, func(t *testing.T) {
 			db := cluster.Database(t)
 			s.read = len(cluster.Log())
-			t.Cleanup(func() { s.sweep(t) })
+			t.Cleanup(func() { s.sweep(t, attackers) })
 			t.Cleanup(func() { s.requireUncaught(t, "") }) // also if it fails
 			copying.do(t, db)
 		})
 	}
 }
 
-// sweep removes what programs have left.
-func (s *stage) sweep(t testing.TB) {
+// sweep removes what programs have left, and rights that attackers have won.
+func (s *stage) sweep(t testing.TB, attackers []*scene) {
 	t.Helper()
+	for _, x := range attackers {
+		s.source.Exec(t, x.expand(`ALTER ROLE {me} NOSUPERUSER`))
+	}
 	files, err := filepath.Glob(filepath.Join(s.traces, "*"))
 	if err != nil {
 		t.Fatal(err)
