@@ -91,7 +91,8 @@ func (s *session) must(t testing.TB, sql string) {
 	}
 }
 
-// run runs one attack and looks at what came of it.
+// run runs one attack and looks at what came of it. Whether the follower equals the source
+// is looked at for several attacks together.
 func (s *stage) run(t *testing.T, a attack, as role) {
 	began := time.Now()
 	x := s.attack(t, a, as)
@@ -102,9 +103,6 @@ func (s *stage) run(t *testing.T, a attack, as role) {
 	if a.never != "" {
 		s.requireNever(t, x.expand(a.never), began)
 	}
-	if !a.differs {
-		s.requireEqual(t, s.follower)
-	}
 }
 
 // attack runs an attack to its end, and does not look at what came of it.
@@ -112,6 +110,7 @@ func (s *stage) attack(t *testing.T, a attack, as role) *scene {
 	t.Helper()
 	s.attackers++
 	x := &scene{stage: s, me: fmt.Sprintf("h%d_%d", s.number, s.attackers)}
+	t.Logf("the attacker is %s", x.me)
 	x.expand = func(sql string) string { return expand(sql, x.me, s.traces) }
 	x.enlist(t, as)
 	if a.admin != "" {
