@@ -33,7 +33,11 @@ type Applier struct {
 	Reached func(next action.Tx)
 	// Only are the tables whose rows are applied; nil: all. For a part of a
 	// database, which can never be followed: with ToEnd.
-	Only  []action.Name
+	Only []action.Name
+	// Roles, when set, is called before a statement that changes the schema, with the role
+	// that executes it and those that it names, to make and to admit them; it is not called
+	// with the same ones again. Where it is nil the statement may be refused.
+	Roles func(ctx context.Context, author string, named []string) error
 	Ready func() // called once when the first writer's session is open; may be nil
 	// Progress, when set, is called after every commit.
 	Progress func(Report)
@@ -120,7 +124,7 @@ func (a *Applier) follow(ctx context.Context, w action.Writer) error {
 // target prepares the database for what comes after at.
 func (a *Applier) target(ctx context.Context, conn *pgx.Conn, at postgres.Progress) (*target, error) {
 	to := newTarget(conn, at, a.published())
-	to.rowsOnly, to.until, to.only, to.owner = a.ToEnd, a.Until, a.Only, a.Genesis.Owner
+	to.rowsOnly, to.until, to.only, to.owner, to.roles.prepare = a.ToEnd, a.Until, a.Only, a.Genesis.Owner, a.Roles
 	var err error
 	if to.decided, err = loadDecisions(ctx, conn, at.Writer); err != nil {
 		return nil, err

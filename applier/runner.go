@@ -121,8 +121,6 @@ func (r *runners) ask(ctx context.Context, role, query string, args []byte) (str
 	return r.exec(ctx, role, query, args, true)
 }
 
-const runQuery = "SELECT pgbridge.run_as($1::pg_catalog.name, $2::pg_catalog.text, $3::pg_catalog.text[], $4::pg_catalog.bool)"
-
 func (r *runners) exec(ctx context.Context, role, statement string, args []byte, asks bool) (string, error) {
 	if r.last != "" && r.last != role {
 		if err := r.runDeferred(ctx); err != nil {
@@ -139,10 +137,6 @@ func (r *runners) exec(ctx context.Context, role, statement string, args []byte,
 
 // call calls the runner. What it left in the session is still there afterwards.
 func (r *runners) call(ctx context.Context, role, statement string, args []byte, asks bool) (string, error) {
-	d, err := r.conn.Prepare(ctx, runQuery, runQuery)
-	if err != nil {
-		return "", fmt.Errorf("prepare to run as %s: %w", role, err)
-	}
 	if args == nil {
 		args = appendTextMatrix(nil, nil, nil, nil)
 	}
@@ -151,7 +145,7 @@ func (r *runners) call(ctx context.Context, role, statement string, args []byte,
 		flag = "t"
 	}
 	params := [][]byte{[]byte(role), []byte(statement), args, []byte(flag)}
-	result := r.conn.PgConn().ExecPrepared(ctx, d.Name, params, []int16{0, 0, 1, 0}, nil).Read()
+	result := r.conn.PgConn().ExecParams(ctx, postgres.RunAsSQL(role, statement), params, nil, []int16{0, 0, 1, 0}, nil).Read()
 	switch {
 	case result.Err != nil:
 		return "", fmt.Errorf("as %s: %w", action.QuoteIdent(role), roleError(role, result.Err))

@@ -114,14 +114,19 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 	if err != nil {
 		return err
 	}
+	missing, err := t.roles.ready(ctx, role, statement)
+	if err != nil {
+		return err
+	}
 	if err := t.set(ctx, s.under); err != nil {
 		return err
 	}
-	if !direct {
-		_, err := t.runners.run(ctx, role, statement, nil)
-		return err
+	if direct {
+		err = t.runners.own(ctx, statement)
+	} else {
+		_, err = t.runners.run(ctx, role, statement, nil)
 	}
-	return t.runners.own(ctx, statement)
+	return missingRole(missing, err)
 }
 
 // set sets settings for a statement. What comes after the statement puts them back.

@@ -126,10 +126,13 @@ func (t *target) changeOwner(ctx context.Context, s schemaStatement) error {
 	case name != "current_user" && name != "session_user" && name != "current_role":
 		owner = &name
 	}
-	_, err := t.conn.Exec(ctx, "SELECT pgbridge.change_owner($1, $2, $3, $4)", s.object.kind, notNil(s.object.names), notNil(s.object.args), owner)
 	role := ""
 	if owner != nil {
 		role = *owner
 	}
+	if err := t.roles.prepareOnce(ctx, role, nil); err != nil {
+		return err
+	}
+	_, err := t.conn.Exec(ctx, "SELECT pgbridge.change_owner($1, $2, $3, $4)", s.object.kind, notNil(s.object.names), notNil(s.object.args), owner)
 	return roleError(role, err)
 }

@@ -47,6 +47,7 @@ type target struct {
 	functions functions
 	counters  counters
 	runners   *runners
+	roles     roles
 
 	// What is under way:
 	reader    action.Reader
@@ -64,7 +65,7 @@ type target struct {
 func newTarget(conn *pgx.Conn, pos postgres.Progress, published []action.Name) *target {
 	run := &runners{conn: conn}
 	return &target{
-		conn: conn, pos: pos, at: cursorAt(pos), runners: run, w: writer{conn: conn, runners: run}, tables: tables{conn: conn, runners: run},
+		conn: conn, pos: pos, at: cursorAt(pos), runners: run, w: writer{conn: conn, runners: run}, tables: tables{conn: conn, runners: run}, roles: roles{conn: conn, prepared: map[string]bool{}},
 		plans: map[*action.Shape]*plan{}, nets: map[*table]*net{}, functions: functions{conn: conn, runners: run}, counters: counters{conn: conn, tables: published},
 	}
 }

@@ -24,8 +24,9 @@ func IsOwner(statement string) bool {
 	return n > 4 && all[0].text == "ALTER" && all[n-3].text == "OWNER" && all[n-2].text == "TO"
 }
 
-// RoleNames returns the roles that a statement of pg_dump names: as an owner, in a
-// right, or in a policy. PUBLIC and words like CURRENT_USER are no roles.
+// RoleNames returns the roles that a statement names: as an owner, in a right, or in a
+// policy. PUBLIC and words like CURRENT_USER are no roles. It finds all of a statement of
+// pg_dump, and those of other statements that are written alike.
 func RoleNames(statement string) (names []string) {
 	for _, t := range namedRoles(statement) {
 		names = append(names, ident(statement, t))
@@ -59,9 +60,11 @@ func namedRoles(statement string) []token {
 			found, from = listedRoles(all, 5), 6
 		}
 		found = append(found, listedRoles(all, find(all, from, "TO", "FROM")+1)...)
-	case at(all, 0) == "CREATE" && at(all, 1) == "POLICY":
+	case schemaOwner(all) != nil:
+		found = []token{*schemaOwner(all)}
+	case (at(all, 0) == "CREATE" || at(all, 0) == "ALTER") && at(all, 1) == "POLICY":
 		until := find(all, 0, "USING", "WITH")
-		if to := find(all, 0, "TO"); to > 0 && (until < 0 || to < until) {
+		if to := find(all, 0, "TO"); to > 0 && (until < 0 || to < until) && at(all, to-1) != "RENAME" {
 			found = listedRoles(all, to+1)
 		}
 	}
@@ -71,6 +74,9 @@ func namedRoles(statement string) []token {
 // listedRoles takes the names with commas between them, from place i on.
 func listedRoles(all []token, i int) (found []token) {
 	for ; i > 0 && i < len(all); i += 2 {
+		if all[i].text == "GROUP" && i+1 < len(all) { // a word without a meaning
+			i++
+		}
 		found = append(found, all[i])
 		if at(all, i+1) != "," {
 			break

@@ -23,6 +23,11 @@ func TestRoleNames(t *testing.T) {
 		{`CREATE POLICY p ON app.t AS RESTRICTIVE FOR SELECT TO alice, "B" USING ((a = 'TO x'))`, []string{"alice", "B"}, false, false},
 		{`CREATE POLICY p ON app.t USING ((a OPERATOR(app.@) b))`, nil, false, false},
 		{`CREATE POLICY "to" ON app.t WITH CHECK (true)`, nil, false, false},
+		{`alter policy p on app.t to alice, Bob using (true)`, []string{"alice", "bob"}, false, false},
+		{`ALTER POLICY p ON app.t RENAME TO q`, nil, false, false},
+		{`REVOKE SELECT ON app.t FROM GROUP alice, GROUP "B"`, []string{"alice", "B"}, true, false},
+		{`CREATE SCHEMA app AUTHORIZATION alice`, []string{"alice"}, false, false},
+		{`CREATE SCHEMA AUTHORIZATION "B"`, []string{"B"}, false, false},
 		{`CREATE FUNCTION app.f() RETURNS text LANGUAGE sql AS $$GRANT x TO y$$`, nil, false, false},
 		{`COMMENT ON TABLE t IS 'OWNER TO x'`, nil, false, false},
 	} {

@@ -16,6 +16,8 @@ type Source struct {
 	// Policed and Forced tell whether row level security is on for a table, and also
 	// for its owner.
 	Policed, Forced bool
+	// Service is the role that will write rows; empty: the role of the session.
+	Service string
 	// Roles are those of the source; Used are those of them that must be here, after
 	// Loading left out what is not loaded.
 	Roles []ServerRole
@@ -32,6 +34,7 @@ type sourceFacts struct {
 	roles     []string
 	user      string   // of the session
 	bypass    bool     // row level security does not hold for it
+	exempt    bool     // nor for the service role, or it can be made so
 	others    []string // roles that user is no member of, and cannot act as
 }
 
@@ -48,6 +51,11 @@ func CheckSource(ctx context.Context, q Querier, source Source) ([]Finding, erro
 	}
 	const user = "SELECT rolname::text, rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user"
 	if err := q.QueryRow(ctx, user).Scan(&f.user, &f.bypass); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	const exempt = `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = $1 AND (r.rolsuper OR r.rolbypassrls)
+		OR r.rolname = current_user AND (r.rolsuper OR r.rolcreaterole AND r.rolbypassrls))`
+	if err := q.QueryRow(ctx, exempt, source.Service).Scan(&f.exempt); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
 	if f.available, err = names(ctx, q, "SELECT name::text FROM pg_catalog.pg_available_extensions"); err != nil {
@@ -95,6 +103,12 @@ func assessSource(source Source, f sourceFacts) (found []Finding) {
 		found = append(found, Finding{
 			"row-security", Fatal, "role " + f.user, "it cannot write into tables with FORCE ROW LEVEL SECURITY, which the database has",
 			"ALTER ROLE " + action.QuoteIdent(f.user) + " BYPASSRLS",
+		})
+	}
+	if (source.Policed || source.Forced) && source.Service != "" && source.Service != f.user && !f.exempt {
+		found = append(found, Finding{
+			"row-security", Fatal, "role " + source.Service, "it cannot write into tables with row level security, which the database has",
+			"ALTER ROLE " + action.QuoteIdent(source.Service) + " BYPASSRLS, or name a role that has it with --role",
 		})
 	}
 	if major := majorOf(was.Version); major > is.Major() {

@@ -62,6 +62,9 @@ var pins = map[string]string{
 // word gives the slot back.
 const senderTimeout = "60s"
 
+// applicationName is what sessions of pgbridge call themselves when the URL has no name.
+const applicationName = "pgbridge"
+
 // dialTimeout bounds one attempt to connect when the URL has no connect_timeout.
 const dialTimeout = 15 * time.Second
 
@@ -81,7 +84,7 @@ func Config(url string) (*pgx.ConnConfig, error) {
 		cfg.ConnectTimeout = dialTimeout
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
-		cfg.RuntimeParams["application_name"] = "pgbridge"
+		cfg.RuntimeParams["application_name"] = applicationName
 	}
 	for name, value := range pins {
 		deleteFold(cfg.RuntimeParams, name)

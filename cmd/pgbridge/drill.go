@@ -227,7 +227,7 @@ func (d *drill) restoring(url string) (*restoring, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	r.role.none = true
+	r.role.none, r.rights.createRoles = true, true
 	return r, nil
 }
 

@@ -240,7 +240,7 @@ func (a *app) join(ctx context.Context, id string, o roleOptions, rights rightsO
 	if err != nil {
 		return err
 	}
-	if err := a.prepareJoin(ctx, conn, genesis, rights); err != nil {
+	if err := a.prepareJoin(ctx, conn, genesis, o, rights); err != nil {
 		return err
 	}
 	role, err := a.makeRole(ctx, conn, o, postgres.RoleFollower)
@@ -262,7 +262,7 @@ func (a *app) join(ctx context.Context, id string, o roleOptions, rights rightsO
 
 // prepareJoin refuses, before anything is written, a server that lacks what the
 // database needs, and makes the roles.
-func (a *app) prepareJoin(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis, rights rightsOptions) error {
+func (a *app) prepareJoin(ctx context.Context, conn *pgx.Conn, genesis postgres.Genesis, o roleOptions, rights rightsOptions) error {
 	installed, err := postgres.Installed(ctx, conn)
 	if err != nil {
 		return err
@@ -278,6 +278,9 @@ func (a *app) prepareJoin(ctx context.Context, conn *pgx.Conn, genesis postgres.
 	}
 	source, err := rights.source(ctx, conn, genesis.Server, genesis.Roles, genesis.PreData, genesis.PostData)
 	if err != nil {
+		return err
+	}
+	if source.Service, err = o.choose(ctx, conn); err != nil {
 		return err
 	}
 	findings, err := postgres.CheckSource(ctx, conn, source)

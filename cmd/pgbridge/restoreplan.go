@@ -226,6 +226,9 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 	if r.needs, err = r.source(ctx); err != nil {
 		return err
 	}
+	if r.needs.Service, err = r.serviceRole(ctx); err != nil {
+		return err
+	}
 	if r.findings, err = postgres.CheckSource(ctx, r.conn, r.needs); err != nil {
 		return err
 	}

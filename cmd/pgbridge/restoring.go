@@ -196,6 +196,7 @@ func (r *restoring) replay(ctx context.Context, at postgres.Progress) error {
 func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesis, until archive.Moment) (next action.Tx, err error) {
 	apply := &applier.Applier{
 		Connect: r.connectService, Archive: r.archive, DB: r.db, Genesis: genesis, ToEnd: true, Until: until, Only: r.tables, Log: r.log,
+		Roles:   r.readyRoles,
 		Reached: func(tx action.Tx) { next = tx },
 	}
 	before := r.result
@@ -215,7 +216,7 @@ func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesi
 
 // compare compares the database with the checkpoint that it is passing.
 func (r *restoring) compare(ctx context.Context) error {
-	if err := checkpoint.Compare(ctx, r.connect, r.jobs, r.check, r.tables); err != nil {
+	if err := checkpoint.Compare(ctx, r.connectService, r.jobs, r.check, r.tables); err != nil {
 		return r.failed(err)
 	}
 	r.result.Checked = r.check.Number

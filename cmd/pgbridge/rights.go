@@ -71,3 +71,18 @@ func (o *rightsOptions) make(ctx context.Context, a *app, conn *pgx.Conn, source
 	}
 	return nil
 }
+
+// readyRoles does for roles that are younger than what the restore began with what was done
+// for the others then: those that are missing are made if it was told to, and the author of
+// a statement is admitted if it is here and no superuser.
+func (r *restoring) readyRoles(ctx context.Context, author string, named []string) error {
+	source := postgres.Source{CreateRoles: true}
+	source.Used.Named = named
+	if author != "" {
+		source.Used.Named = append([]string{author}, named...)
+	}
+	if err := r.rights.make(ctx, r.app, r.conn, source); err != nil || author == "" {
+		return err
+	}
+	return postgres.AdmitAuthors(ctx, r.conn, []postgres.ServerRole{{Name: author}})
+}

@@ -89,15 +89,24 @@ func (a *app) makeRole(ctx context.Context, conn *pgx.Conn, o roleOptions, use p
 	return role, a.refuseGrants(role, made.Refused)
 }
 
-// makeServiceRole makes the role as which the restored database is to follow, before
-// anything is loaded. A part of a database never follows. Whoever may make no roles, and
-// asks for none, restores without one: "".
-func (r *restoring) makeServiceRole(ctx context.Context) (string, error) {
+// serviceRole is the role as which the restored database is to follow. A part of a
+// database never follows. Whoever may make no roles, and asks for none, restores without
+// one: "".
+func (r *restoring) serviceRole(ctx context.Context) (string, error) {
 	if r.tables != nil || r.role.none {
 		return "", nil
 	}
 	may, err := postgres.MayMakeRoles(ctx, r.conn)
 	if err != nil || !may && r.role.name == "" && !r.follows {
+		return "", err
+	}
+	return r.role.choose(ctx, r.conn)
+}
+
+// makeServiceRole makes it before anything is loaded.
+func (r *restoring) makeServiceRole(ctx context.Context) (string, error) {
+	role, err := r.serviceRole(ctx)
+	if err != nil || role == "" {
 		return "", err
 	}
 	return r.makeRole(ctx, r.conn, r.role, postgres.RoleFollower)

@@ -48,6 +48,9 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
                                        could not be asked, then archive_error says why
       lag_records, lag_seconds         0 when caught up; null without head
       holes                            first, last: not in the archives' index
+    under_way                what sessions of the bridge execute in a follower at this
+                             moment: statement, since, waits (for what, if for anything);
+                             missing if nothing
     drill                    the last pgbridge drill: at, ok, person, seconds, report (what
                              pgbridge drill --json printed); missing if there was none
     actions                  count, errors and warnings: what is wrong with the named
@@ -74,17 +77,18 @@ With --json it prints one object (times in RFC 3339, sizes in bytes):
 
 // status is all that is to be said of a database.
 type status struct {
-	DB         string         `json:"db"` // empty while init is at work
-	Name       string         `json:"name"`
-	Role       postgres.Role  `json:"role"`
-	Stage      postgres.Stage `json:"stage"`
-	Running    bool           `json:"running"`
-	Publishes  *publishing    `json:"publishes,omitempty"`
-	Follows    []following    `json:"follows,omitempty"`
-	Drill      *drillStatus   `json:"drill,omitempty"`
-	Actions    *actionStatus  `json:"actions,omitempty"`
-	Quarantine []quarantine   `json:"quarantine,omitempty"`
-	Problems   []problem      `json:"problems"`
+	DB         string              `json:"db"` // empty while init is at work
+	Name       string              `json:"name"`
+	Role       postgres.Role       `json:"role"`
+	Stage      postgres.Stage      `json:"stage"`
+	Running    bool                `json:"running"`
+	Publishes  *publishing         `json:"publishes,omitempty"`
+	Follows    []following         `json:"follows,omitempty"`
+	UnderWay   []postgres.Activity `json:"under_way,omitempty"`
+	Drill      *drillStatus        `json:"drill,omitempty"`
+	Actions    *actionStatus       `json:"actions,omitempty"`
+	Quarantine []quarantine        `json:"quarantine,omitempty"`
+	Problems   []problem           `json:"problems"`
 
 	now         time.Time // at the server
 	initAtWork  bool
@@ -173,6 +177,11 @@ func (a *app) readStatus(ctx context.Context, conn *pgx.Conn, s *status, putters
 	}
 	if s.hasProgress, err = postgres.ListProgress(ctx, tx); err != nil {
 		return err
+	}
+	if len(s.hasProgress) > 0 {
+		if s.UnderWay, err = postgres.UnderWay(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if s.Drill, err = readDrill(ctx, tx); err != nil {
 		return err

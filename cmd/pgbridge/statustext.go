@@ -24,6 +24,13 @@ func (s *status) text() string {
 	for i := range s.Follows {
 		s.Follows[i].text(line, s)
 	}
+	for _, a := range s.UnderWay {
+		waits := ""
+		if a.Waits != "" {
+			waits = ", waits: " + a.Waits
+		}
+		line("under way", "for %s%s: %s", durationText(s.now.Sub(a.Since)), waits, oneLine(a.Statement))
+	}
 	s.Drill.text(line, s.now)
 	s.Actions.text(line)
 	for i := range s.Quarantine {

@@ -18,9 +18,10 @@ func TestCopies(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
 	s := newSource(t, cluster)
+	var attackers []*scene
 	for _, a := range peers {
 		if !a.differs {
-			s.attack(t, a, a.as[0])
+			attackers = append(attackers, s.attack(t, a, a.as[0]))
 		}
 	}
 	s.settle(t)
@@ -43,6 +44,9 @@ func TestCopies(t *testing.T) {
 		{"join", func(t *testing.T, db *pgtest.DB) {
 			site := administer(db, s.archive)
 			site.Run(t, initArgs("--join", s.id)...)
+			for _, x := range attackers {
+				x.admit(t, db)
+			}
 			s.follower, s.reader = db, run(t, site, db)
 			defer func() { s.follower, s.reader = nil, nil }()
 			s.settle(t)
@@ -54,16 +58,19 @@ func TestCopies(t *testing.T) {
 		t.Run(copying.name, func(t *testing.T) {
 			db := cluster.Database(t)
 			s.read = len(cluster.Log())
-			t.Cleanup(func() { s.sweep(t) })
+			t.Cleanup(func() { s.sweep(t, attackers) })
 			t.Cleanup(func() { s.requireUncaught(t, "") }) // also if it fails
 			copying.do(t, db)
 		})
 	}
 }
 
-// sweep removes what programs have left.
-func (s *stage) sweep(t testing.TB) {
+// sweep removes what programs have left, and rights that attackers have won.
+func (s *stage) sweep(t testing.TB, attackers []*scene) {
 	t.Helper()
+	for _, x := range attackers {
+		s.source.Exec(t, x.expand(`ALTER ROLE {me} NOSUPERUSER`))
+	}
 	files, err := filepath.Glob(filepath.Join(s.traces, "*"))
 	if err != nil {
 		t.Fatal(err)
@@ -78,9 +85,10 @@ func (s *stage) sweep(t testing.TB) {
 func TestFollowerWithoutBypass(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Start(t, pgtest.Config{NoSync: true})
-	s := newSource(t, cluster)
-	s.source.Exec(t, `CREATE TABLE app.secret (id int PRIMARY KEY); ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY; ALTER TABLE app.secret FORCE ROW LEVEL SECURITY;
-		CREATE POLICY mine ON app.secret USING (current_user = 'nobody'); INSERT INTO app.secret VALUES (1)`)
+	db := cluster.Database(t)
+	db.Exec(t, `CREATE TABLE secret (id int PRIMARY KEY); ALTER TABLE secret ENABLE ROW LEVEL SECURITY; ALTER TABLE secret FORCE ROW LEVEL SECURITY;
+		CREATE POLICY mine ON secret USING (current_user = 'nobody'); INSERT INTO secret VALUES (1)`)
+	s := newSourceOn(t, db)
 	s.settle(t)
 	serving(s.admin, s.source).Run(t, "checkpoint", "create")
 	target := cluster.Database(t)
@@ -89,10 +97,18 @@ func TestFollowerWithoutBypass(t *testing.T) {
 		target.Exec(t, `GRANT SET ON PARAMETER session_replication_role TO plain`)
 	}
 	plain := &bridgetest.Site{Env: []string{"PGBRIDGE_DATABASE_URL=" + target.URLAs("plain"), "PGBRIDGE_ARCHIVE=" + s.archive}}
-	for _, args := range [][]string{{"restore", "--dry-run", "--db-id", s.id}, initArgs("--join", s.id)} {
+	plain.Env = append(plain.Env, "PGBRIDGE_ALLOW_SUPERUSER=false")
+	for _, args := range [][]string{
+		{"restore", "--dry-run", "--db-id", s.id}, {"restore", "--dry-run", "--db-id", s.id, "--role", "plain"}, {"restore", "--db-id", s.id, "--role", "plain"},
+		{"init", "--join", s.id, "--role", "plain"}, initArgs("--join", s.id),
+	} {
+		fix := "BYPASSRLS"
+		if args[0] == "init" && cluster.Major() < 15 {
+			fix = "session_replication_role" // there only a superuser may join
+		}
 		stdout, stderr, code := plain.Try(t, args...)
-		if code == 0 || !contains(stdout+stderr, "BYPASSRLS") {
-			t.Errorf("pgbridge %v: got exit code %d, want a refusal that names BYPASSRLS:\n%s%s", args, code, stdout, stderr)
+		if code == 0 || !contains(stdout+stderr, fix) {
+			t.Errorf("pgbridge %v: got exit code %d, want a refusal that names %s:\n%s%s", args, code, fix, stdout, stderr)
 		}
 		if got := target.Value(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'app'`); got != "0" {
 			t.Fatalf("pgbridge %v has begun to write", args)

@@ -27,7 +27,7 @@ func TestMissingRole(t *testing.T) {
 	s.settle(t)
 	s.source.Exec(t, `CREATE POLICY guests ON app.victim TO guest USING (true)`)
 	s.source.Exec(t, `INSERT INTO app.ledger (what) VALUES ('later')`)
-	s.names(t, "CREATE ROLE guest")
+	s.names(t, `CREATE ROLE "guest"`)
 	s.follower.Exec(t, `CREATE ROLE guest`)
 	select {
 	case <-s.reader.Exited:

@@ -105,9 +105,9 @@ $$;
 
 -- The text of the statement in the first frame. A text is followed by a quote, a line break
 -- and the next frame, and may itself have all of these, in a string, a name or a comment. So
--- it ends at the first such place where it is complete. One case cannot be told: a name with
--- a line break that looks like frames. With it a role can only misstate what it has done
--- itself, and peers run the text as that role.
+-- it ends at the first such place where it is complete. A name with a line break can look
+-- like frames; then there seem to be too many of them behind that place, and the result is
+-- NULL.
 CREATE OR REPLACE FUNCTION pgbridge.first_statement(stack text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -126,11 +126,22 @@ BEGIN
     FOR i IN 1 .. cardinality(parts) - 1 LOOP
         statement := concat(statement || E'"\n', parts[i]);
         IF pgbridge.is_complete(statement) THEN
-            RETURN statement;
+            RETURN CASE WHEN NOT pgbridge.has_false_frames(array_to_string(parts[i + 1 :], E'\n')) THEN statement END;
         END IF;
     END LOOP;
     RETURN NULL;
 END $$;
+
+-- Whether more lines look like frames of procedural languages than there are calls of their
+-- functions: each has one connection to the executor (SPI), and that has a memory context.
+-- Three are of the functions that lead here.
+CREATE OR REPLACE FUNCTION pgbridge.has_false_frames(frames text) RETURNS boolean
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM regexp_matches(frames, '^PL/\w+ (?:function|anonymous)', 'gn'))
+        > (SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'SPI Proc') - 3
+$$;
 
 -- Whether each string, name and comment that begins in a text also ends in it.
 CREATE OR REPLACE FUNCTION pgbridge.is_complete(statement text) RETURNS boolean

@@ -64,6 +64,9 @@ BEGIN
     ) AS f(oid)
     WHERE f.oid <> 0 AND NOT pgbridge.trusted_function(f.oid)
     UNION
+    -- From 9 on: CURRENT_ROLE, CURRENT_USER, USER, SESSION_USER and what depends on the session.
+    SELECT 0::oid FROM regexp_matches(tree, '\{SQLVALUEFUNCTION :op ([0-9]+)', 'g') AS m WHERE m[1]::int >= 9
+    UNION
     SELECT 0::oid FROM regexp_matches(tree, '\{([A-Z0-9_]+)', 'g') AS m
     WHERE m[1] <> ALL (ARRAY['VAR', 'CONST', 'OPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST',
         'SCALARARRAYOPEXPR', 'ARRAY', 'ARRAYEXPR', 'RELABELTYPE', 'COERCEVIAIO', 'CASE', 'CASEEXPR', 'WHEN',

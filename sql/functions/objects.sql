@@ -117,3 +117,47 @@ AS $$
         CROSS JOIN pgbridge.object_kind(o.object_type) AS k(kind)
     ORDER BY o.i
 $$;
+
+-- Refuses a table, view or domain outside of pg_temp that depends on a temporary object, or
+-- that a statement has made like a temporary table: no peer could make it. Parts of tables
+-- and functions that depend on one are left out instead (keep_session_objects).
+CREATE OR REPLACE FUNCTION pgbridge.refuse_temporary(statement text, tag text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lack record;
+    word text := '(?:[[:alpha:]_][\w$]*|"(?:[^"]|"")+")';
+BEGIN
+    SELECT c.object_identity AS made, pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS needs
+        INTO lack
+        FROM pg_event_trigger_ddl_commands() c CROSS JOIN LATERAL (
+            SELECT 'pg_class'::regclass::oid, c.objid WHERE c.classid = 'pg_class'::regclass
+            UNION ALL SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a
+                WHERE c.classid = 'pg_class'::regclass AND a.adrelid = c.objid
+            UNION ALL SELECT 'pg_rewrite'::regclass, r.oid FROM pg_rewrite r
+                WHERE c.classid = 'pg_class'::regclass AND r.ev_class = c.objid AND r.rulename = '_RETURN'
+            UNION ALL SELECT 'pg_constraint'::regclass, o.oid FROM pg_constraint o
+                WHERE c.classid = 'pg_class'::regclass AND o.conrelid = c.objid
+            UNION ALL SELECT 'pg_constraint'::regclass, o.oid FROM pg_constraint o
+                WHERE c.classid = 'pg_type'::regclass AND o.contypid = c.objid
+        ) AS part(class, object) JOIN pg_depend d ON d.classid = part.class AND d.objid = part.object
+        WHERE d.deptype = 'n' AND NOT coalesce(pgbridge.is_temporary(c.schema_name), false)
+            AND NOT EXISTS (SELECT FROM pgbridge.session_object s WHERE s.classid = c.classid AND s.objid = c.objid)
+            AND (pgbridge.is_temporary((pg_identify_object(d.refclassid, d.refobjid, 0)).schema) OR EXISTS (
+                SELECT FROM pgbridge.session_object s WHERE s.classid = d.refclassid AND s.objid = d.refobjid))
+        LIMIT 1;
+    IF NOT FOUND AND tag = 'CREATE TABLE' AND pg_my_temp_schema() <> 0 AND statement ~* '\mlike\M' THEN
+        SELECT 'the table' AS made, format('temporary table %s', r.relname) AS needs INTO lack
+            FROM regexp_matches(regexp_replace(statement, '/\*[^*]*\*+([^/*][^*]*\*+)*/|--[^\n]*', ' ', 'g'),
+                    concat('\mlike\s+(', word, '(?:\s*\.\s*', word, ')?)'), 'gi') AS m
+                CROSS JOIN LATERAL parse_ident(m[1], false) AS n
+                JOIN pg_class r ON r.relnamespace = pg_my_temp_schema() AND r.relname = n[cardinality(n)]
+            WHERE cardinality(n) = 1 OR pgbridge.is_temporary(n[1])
+            LIMIT 1;
+    END IF;
+    IF FOUND THEN
+        RAISE EXCEPTION '% needs %, which other databases do not have', lack.made, lack.needs
+            USING HINT = 'Make what it needs outside of pg_temp.', ERRCODE = 'feature_not_supported';
+    END IF;
+END $$;

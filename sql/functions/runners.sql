@@ -200,7 +200,11 @@ DECLARE
 BEGIN
     EXECUTE pgbridge.make_runner(author) INTO STRICT answer USING statement, args, asks;
     -- The session cleans up after the statement, and must have the time to.
-    PERFORM pg_catalog.set_config('statement_timeout', '0', false);
+    PERFORM pg_catalog.set_config('statement_timeout', '0', false),
+        pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
+    IF pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN -- from 17 on
+        PERFORM pg_catalog.set_config('transaction_timeout', '0', false);
+    END IF;
     RETURN answer;
 END $$;
 

@@ -36,25 +36,60 @@ AS $$
         OR tag ~ ' (PUBLICATION|SUBSCRIPTION|USER MAPPING|EVENT TRIGGER|ROLE|DATABASE|TABLESPACE)$'
 $$;
 
+-- The time of the query string that now runs, as a number of 40 bits.
+CREATE OR REPLACE FUNCTION pgbridge.string_stamp() RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint & ((1::bigint << 40) - 1)
+$$;
+
+-- How many writes of pgbridge.statement_count the server has counted and not yet reported.
+CREATE OR REPLACE FUNCTION pgbridge.counted_writes() RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+    FROM pg_class c WHERE c.relnamespace = 'pgbridge'::regnamespace AND c.relname = 'statement_count'
+$$;
+
+-- Whether a statement of this query string may have counted before. It is asked where the
+-- session does not know: it has counted nothing yet, or its sequences were discarded, which
+-- a function can do, and no trigger sees.
+CREATE OR REPLACE FUNCTION pgbridge.may_have_counted() RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    writes bigint := pgbridge.counted_writes();
+    last   pgbridge.statement_count;
+BEGIN
+    SELECT c.* INTO last FROM pgbridge.statement_count c JOIN pg_stat_get_activity(pg_backend_pid()) AS a
+        ON a.pid = c.pid AND a.backend_start = c.backend_start;
+    RETURN last.stamp IS NOT DISTINCT FROM pgbridge.string_stamp()
+        OR writes > 0 AND last.writes IS DISTINCT FROM writes;
+END $$;
+
 -- The number, from 1, of the statement that now runs among those of its query string.
 CREATE OR REPLACE FUNCTION pgbridge.statement_number() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    stamp bigint := (extract(epoch FROM statement_timestamp()) * 1000000)::bigint & ((1::bigint << 40) - 1);
     known bigint;
 BEGIN
     BEGIN
         known := currval('pgbridge.statement');
     EXCEPTION WHEN object_not_in_prerequisite_state THEN -- the first of this session, or discarded
-        IF current_query() ~* '\mdiscard\M.*\msequences\M' AND current_query() ~ ';.*\S' THEN
+        IF current_query() ~ ';.*\S'
+            AND (current_query() ~* '\mdiscard\M.*\msequences\M' OR pgbridge.may_have_counted())
+        THEN
             RAISE EXCEPTION USING MESSAGE = 'DISCARD SEQUENCES among other statements:'
                 ' what they do to the schema could not be told apart',
                 HINT = 'Send it alone.', ERRCODE = 'feature_not_supported';
         END IF;
     END;
-    RETURN CASE WHEN known >> 22 = stamp THEN (known & ((1 << 22) - 1)) + 1 ELSE 1 END;
+    RETURN CASE WHEN known >> 22 = pgbridge.string_stamp() THEN (known & ((1 << 22) - 1)) + 1 ELSE 1 END;
 END $$;
 
 -- Counts the statement that has run.
@@ -62,12 +97,18 @@ CREATE OR REPLACE FUNCTION pgbridge.count_statement(number bigint, place text, s
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    stamp  bigint := pgbridge.string_stamp();
+    writes bigint := pgbridge.counted_writes() + 1;
 BEGIN
     IF place = 'text' THEN
         PERFORM pgbridge.note('counted', md5(stack), number);
     ELSIF place IS NULL AND number > 0 THEN
-        PERFORM setval('pgbridge.statement',
-            ((extract(epoch FROM statement_timestamp()) * 1000000)::bigint & ((1::bigint << 40) - 1)) << 22 | number);
+        PERFORM setval('pgbridge.statement', stamp << 22 | number);
+        INSERT INTO pgbridge.statement_count
+            SELECT a.pid, a.backend_start, stamp, writes FROM pg_stat_get_activity(pg_backend_pid()) AS a
+            ON CONFLICT ON CONSTRAINT statement_count_pkey DO UPDATE SET
+                (backend_start, stamp, writes) = (excluded.backend_start, excluded.stamp, excluded.writes);
     END IF;
 END $$;
 

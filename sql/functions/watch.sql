@@ -81,6 +81,9 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgbridge.refuse_in_call(stack);
+    IF tg_event = 'ddl_command_end' THEN
+        PERFORM pgbridge.refuse_temporary(statement, tg_tag);
+    END IF;
     IF tg_event = 'sql_drop' AND (tg_tag = 'DROP OWNED'
         OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE original AND is_temporary)
         OR pgbridge.peer_caller() IS NULL AND (SELECT count(*) > 1 FROM pgbridge.dropped_at_peers()))

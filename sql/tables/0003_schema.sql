@@ -5,6 +5,17 @@
 -- and how many of its statements have counted.
 CREATE SEQUENCE pgbridge.statement;
 
+-- The same once more, for sessions whose sequences were discarded: the string of a session
+-- that has counted last. A rollback takes it back, but not that the server has counted a
+-- write of this table (pg_stat_get_xact_tuples_inserted), until it reports that when the
+-- session is idle. writes is how many it had counted then.
+CREATE UNLOGGED TABLE pgbridge.statement_count (
+    pid           integer PRIMARY KEY,
+    backend_start timestamptz,
+    stamp         bigint NOT NULL,
+    writes        bigint NOT NULL
+);
+
 -- The tables that are published, as init and the triggers made it. What the
 -- catalogue has besides, or not, or anew, was done by hand (publication_untouched).
 CREATE TABLE pgbridge.published (
