@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgbridge/pgbridge/archive/node"
 	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
@@ -77,12 +79,33 @@ func newSourceOn(t testing.TB, db *pgtest.DB) *stage {
 	if err := os.Chmod(traces, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, cluster: db.Cluster, number: int(stages.Add(1)), source: db, archive: "dir://" + t.TempDir(), traces: traces}
+	s := &stage{t: t, cluster: db.Cluster, number: int(stages.Add(1)), source: db, archive: serveArchive(t), traces: traces}
 	s.source.Exec(t, application)
 	s.admin = administer(s.source, s.archive).WithKey(t)
 	s.id = strings.TrimSpace(s.admin.Run(t, initArgs("--name", "hostile")...))
 	s.writer = run(t, s.admin, s.source)
 	return s
+}
+
+// serveArchive starts a node and returns its URL. Followers of a node are told of new records.
+func serveArchive(t testing.TB) string {
+	t.Helper()
+	n, err := node.Open(t.Context(), node.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- n.Serve(t.Context(), listener) }()
+	t.Cleanup(func() {
+		if err := errors.Join(<-done, n.Close()); err != nil {
+			t.Errorf("the archive has ended: %v", err)
+		}
+	})
+	return "http://" + listener.Addr().String()
 }
 
 // close ends the stage: a server can have one, for the slot has a fixed name.
