@@ -54,8 +54,12 @@ test-regress: ## Replay PostgreSQL's own regression tests live, and restore what
 	go test -race -count=1 -timeout 40m -tags regress -run TestPostgresRegression ./integration
 
 .PHONY: test-hostile
-test-hostile: postgres ## Attack a source, followers, restores and drills as logins and owners
+test-hostile: postgres ## Attack a source, followers, restores and drills as logins and owners, on VERSIONS if given
+ifeq ($(origin VERSIONS),command line)
+	@PACKAGES=./integration/hostile TESTFLAGS='-timeout 30m -tags hostile' internal/pgtest/matrix.sh $(VERSIONS)
+else
 	go test -count=1 -timeout 30m -tags hostile ./integration/hostile
+endif
 
 .PHONY: interop
 interop: ## Run the official bundler clients against pgbridge's own node

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/pgbridge/pgbridge/internal/pgtest"
@@ -16,8 +17,8 @@ var binary string
 // Binary returns the path of the program under test.
 func Binary() string { return binary }
 
-// Main builds the program with the race detector, runs the tests of a package, and
-// returns the exit code of the run.
+// Main builds the program, with the race detector if the tests have it, runs the tests of
+// a package, and returns the exit code of the run.
 func Main(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "pgbridge-test-")
 	if err != nil {
@@ -26,7 +27,7 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "pgbridge")
-	build := exec.Command("go", "build", "-race", "-o", binary, "github.com/pgbridge/pgbridge/cmd/pgbridge")
+	build := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, race, []string{"github.com/pgbridge/pgbridge/cmd/pgbridge"})...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build pgbridge: %v\n%s", err, out)
 		return 1

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that need Postgres against several versions of it:
-# matrix.sh [MAJOR...]. PACKAGES names fewer packages than all that use pgtest.
+# matrix.sh [MAJOR...]. PACKAGES names fewer packages than all that use pgtest, TESTFLAGS
+# what go test is run with instead of the race detector.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,7 +11,7 @@ failed=()
 for major in ${*:-14 15 16 17 18}; do
     bin=$cache/pg$major/bin
     echo "--- PostgreSQL $major"
-    PATH=$bin:$PATH PGBRIDGE_SERVER_BINDIR=$bin PGBRIDGE_SERVER=binaries go test -race -count=1 $packages || failed+=("$major")
+    PATH=$bin:$PATH PGBRIDGE_SERVER_BINDIR=$bin PGBRIDGE_SERVER=binaries go test ${TESTFLAGS--race} -count=1 $packages || failed+=("$major")
 done
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed against PostgreSQL ${failed[*]}"
