@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgbridge/pgbridge/action"
 )
 
@@ -131,5 +134,9 @@ func readUncalled(ctx context.Context, tx pgx.Tx, all []Sequence) error {
 		s.Last, s.Called = last, called
 		return nil
 	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == "42703" || refused.Code == "42809") { // undefined_column, wrong_object_type
+		return fmt.Errorf("read sequences: %w: try again: %w", ErrRenamed, err) // a view has no tableoid
+	}
 	return wrapUnlessNil("read sequences", err)
 }
