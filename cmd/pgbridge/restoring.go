@@ -127,6 +127,7 @@ func (r *restoring) loader() *checkpoint.Loader {
 	return &checkpoint.Loader{
 		Connect: r.connect, Library: r.chunks, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
 		Without: r.rights.without, ConnectRows: r.connectService, Service: r.service,
+		Executor: func(conn *pgx.Conn) checkpoint.Executor { return applier.NewExecutor(conn) },
 	}
 }
 
@@ -215,7 +216,7 @@ func (r *restoring) apply(ctx context.Context, m *meter, genesis postgres.Genesi
 
 // compare compares the database with the checkpoint that it is passing.
 func (r *restoring) compare(ctx context.Context) error {
-	if err := checkpoint.Compare(ctx, r.connect, r.jobs, r.check, r.tables); err != nil {
+	if err := checkpoint.Compare(ctx, r.connectService, r.jobs, r.check, r.tables); err != nil {
 		return r.failed(err)
 	}
 	r.result.Checked = r.check.Number
