@@ -70,7 +70,7 @@ func (o *origin) loader(t *testing.T, db *pgtest.DB, n uint64) *checkpoint.Loade
 		t.Fatal(err)
 	}
 	return &checkpoint.Loader{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, db.URL()) },
+		Connect:  func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, db.URL()) },
 		Executor: func(conn *pgx.Conn) checkpoint.Executor { return applier.NewExecutor(conn) },
 		Library:  o.library(o.folder), Checkpoint: &c, Genesis: o.genesis(t), Name: "test", Jobs: 3, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

@@ -157,6 +157,31 @@ func TestRestoreRunsCodeAsItsOwner(t *testing.T) {
 			if got := fmt.Sprint(db.Query(t, rows)); got != "[[3002 2 0]]" {
 				t.Errorf("rows: got %s, want [[3002 2 0]]", got)
 			}
+			const left = `SELECT count(*) FROM pg_roles WHERE rolname ~ '^pgbridge_(part|builder)_'`
+			if got := db.Value(t, left); got != "0" {
+				t.Errorf("%s roles are left", got)
+			}
 		})
+	}
+}
+
+// A drill, whose server nobody watches, runs no code of an owner as a superuser, and
+// admits roles that came after what it begins with.
+func TestDrillRunsNothingAsSuperuser(t *testing.T) {
+	t.Parallel()
+	s := newTrapped(t)
+	bob := newRole(t, s.db)
+	s.db.Exec(t, "CREATE SCHEMA late AUTHORIZATION "+bob)
+	as(t, s.db, bob, "CREATE TABLE late.of_bob (id int PRIMARY KEY); INSERT INTO late.of_bob VALUES (1)")
+	published(t, s.db)
+	s.checkpointed(t)
+	as(t, s.db, s.alice, "INSERT INTO app.checked VALUES (-2)")
+	published(t, s.db)
+	for _, args := range [][]string{{"drill", "--json"}, {"drill", "--json", "--replay"}} {
+		got := readDrilled(t, s.pgbridge(t, args...))
+		if !got.OK || got.Rows != 3011 {
+			t.Errorf("%v: got %+v, want 3,011 rows", args, got)
+		}
+		s.requireNoProgram(t)
 	}
 }
