@@ -79,7 +79,7 @@ func newTrapped(t *testing.T) *trapped {
 		t.Fatal(err)
 	}
 	s.traces = traces
-	source.Exec(t, "CREATE SCHEMA app AUTHORIZATION "+s.alice+"; CREATE TABLE public.plain (id int PRIMARY KEY); INSERT INTO public.plain VALUES (1); ALTER TABLE public.plain OWNER TO "+s.alice)
+	source.Exec(t, "CREATE SCHEMA app AUTHORIZATION "+s.alice+"; CREATE TABLE public.plain (id int PRIMARY KEY); INSERT INTO public.plain VALUES (1); ALTER TABLE public.plain OWNER TO "+s.alice+"; ALTER SCHEMA public OWNER TO "+s.alice)
 	as(t, source, s.alice, strings.NewReplacer("SOURCE", source.Name, "TRACES", traces).Replace(copyTraps))
 	s.folderSite = &folderSite{dir: t.TempDir()}
 	s.site = newSite(t, source, "dir://"+s.dir).withKey(t)
