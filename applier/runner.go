@@ -61,8 +61,11 @@ func (r *runners) direct(ctx context.Context, role string) (bool, error) {
 	if role == "" || role == r.user || !r.superuser {
 		return role == "" || role == r.user, nil
 	}
-	var super bool
-	err := r.conn.QueryRow(ctx, "SELECT coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = $1), false)", role).Scan(&super)
+	return r.isSuperuser(ctx, role)
+}
+
+func (r *runners) isSuperuser(ctx context.Context, role string) (super bool, err error) {
+	err = r.conn.QueryRow(ctx, "SELECT coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = $1), false)", role).Scan(&super)
 	if err != nil {
 		return false, fmt.Errorf("look up role %s: %w", role, err)
 	}

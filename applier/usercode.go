@@ -44,6 +44,11 @@ func (ts *tables) readCode(ctx context.Context, t *table, oid uint32) error {
 		return err
 	}
 	direct, err := ts.runners.direct(ctx, t.owner)
+	if err == nil && !direct {
+		// No statement runs as a superuser: what belongs to one here (--no-owner) is written
+		// by the session itself, with less rights.
+		direct, err = ts.runners.isSuperuser(ctx, t.owner)
+	}
 	if err != nil || !direct {
 		return err
 	}

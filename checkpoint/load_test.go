@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/applier"
 	"github.com/pgbridge/pgbridge/archive"
 	"github.com/pgbridge/pgbridge/checkpoint"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
@@ -69,8 +70,9 @@ func (o *origin) loader(t *testing.T, db *pgtest.DB, n uint64) *checkpoint.Loade
 		t.Fatal(err)
 	}
 	return &checkpoint.Loader{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, db.URL()) },
-		Library: o.library(o.folder), Checkpoint: &c, Genesis: o.genesis(t), Name: "test", Jobs: 3, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Connect:  func(ctx context.Context) (*pgx.Conn, error) { return postgres.Connect(ctx, db.URL()) },
+		Executor: func(conn *pgx.Conn) checkpoint.Executor { return applier.NewExecutor(conn) },
+		Library:  o.library(o.folder), Checkpoint: &c, Genesis: o.genesis(t), Name: "test", Jobs: 3, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
 

@@ -20,8 +20,11 @@ import (
 type Loader struct {
 	// Connect opens a connection with the session settings pinned.
 	Connect func(context.Context) (*pgx.Conn, error)
-	// ConnectRows opens one whose role writes rows and nothing else; nil: Connect.
+	// ConnectRows opens one for rows and the post-data, whose role has no more rights than
+	// these take; nil: Connect.
 	ConnectRows func(context.Context) (*pgx.Conn, error)
+	// Executor writes rows and makes indexes and constraints in a session that Load opens.
+	Executor func(*pgx.Conn) Executor
 	// Service is the role that gets what belongs to superusers at the source; empty: that
 	// of the session.
 	Service    string
@@ -38,6 +41,19 @@ type Loader struct {
 	Log     *slog.Logger          // nil discards
 	loaded  map[place]chunkLoaded // by an earlier Load
 	how     postgres.Loading      // of owners and privileges
+}
+
+// Executor writes rows and executes statements. Where code of users runs in them it has the
+// rights of the role that it belongs to, and not those of the session.
+//
+// Each method works in a transaction that is open in the session. It may put all settings
+// back to those that a session of package postgres begins with, but for
+// session_replication_role and synchronous_commit.
+type Executor interface {
+	// Insert inserts rows, which come as COPY's text format, and returns how many.
+	Insert(ctx context.Context, table action.Name, columns []string, text []byte) (int64, error)
+	// Step executes a step as its role.
+	Step(ctx context.Context, tx pgx.Tx, s postgres.Step) error
 }
 
 // LoadReport is how far a Load is.

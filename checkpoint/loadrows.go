@@ -1,10 +1,8 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -142,6 +140,7 @@ func (l *Loader) copyAll(ctx context.Context, ready <-chan work, buffers chan<- 
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	exec := l.Executor(conn)
 	for {
 		var w work
 		var ok bool
@@ -153,7 +152,7 @@ func (l *Loader) copyAll(ctx context.Context, ready <-chan work, buffers chan<- 
 		if !ok {
 			return nil
 		}
-		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.copyChunk(ctx, tx, w) })
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.copyChunk(ctx, tx, exec, w) })
 		if err != nil {
 			return fmt.Errorf("load rows of %s: %w", l.Checkpoint.Files[w.at.file].Table, err)
 		}
@@ -163,22 +162,14 @@ func (l *Loader) copyAll(ctx context.Context, ready <-chan work, buffers chan<- 
 }
 
 // copyChunk loads a chunk and says so: both, or neither.
-func (l *Loader) copyChunk(ctx context.Context, tx pgx.Tx, w work) error {
+func (l *Loader) copyChunk(ctx context.Context, tx pgx.Tx, exec Executor, w work) error {
 	file := &l.Checkpoint.Files[w.at.file]
-	columns := make([]string, len(file.Columns))
-	for i, c := range file.Columns {
-		columns[i] = action.QuoteIdent(c)
-	}
-	into := "COPY " + file.Table.SQL()
-	if len(columns) > 0 {
-		into += " (" + strings.Join(columns, ", ") + ")"
-	}
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(w.text), into+" FROM STDIN")
+	n, err := exec.Insert(ctx, file.Table, file.Columns, w.text)
 	if err != nil {
 		return err
 	}
-	if tag.RowsAffected() != w.rows {
-		return fmt.Errorf("%d rows were loaded, not %d", tag.RowsAffected(), w.rows)
+	if n != w.rows {
+		return fmt.Errorf("%d rows were loaded, not %d", n, w.rows)
 	}
 	_, err = tx.Exec(ctx, "INSERT INTO pgbridge.restore_chunk (file, chunk, row_count, sum) VALUES ($1, $2, $3, $4)",
 		w.at.file, w.at.chunk, w.rows, w.sum.String())

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgbridge/pgbridge/action"
+	"github.com/pgbridge/pgbridge/ddl"
 	"github.com/pgbridge/pgbridge/postgres"
 )
 
@@ -24,12 +25,14 @@ func (l *Loader) runSteps(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	report := l.reportSteps(plan)
-	sessions := make([]*pgx.Conn, l.jobs())
+	sessions := make([]*maker, l.jobs())
 	for i := range sessions {
-		if sessions[i], err = l.worker(ctx, l.Connect); err != nil {
+		session, err := l.worker(ctx, l.connectRows())
+		if err != nil {
 			return err
 		}
-		defer sessions[i].Close(context.WithoutCancel(ctx))
+		defer session.Close(context.WithoutCancel(ctx))
+		sessions[i] = &maker{l, session, l.Executor(session), conn}
 	}
 	for phase := postgres.PhaseIndexes; phase <= postgres.PhaseRights; phase++ {
 		if phase == postgres.PhaseRights {
@@ -155,20 +158,20 @@ func (l *Loader) LeftOut(ctx context.Context, conn *pgx.Conn) ([]string, error) 
 // runBeside executes steps on several sessions at once, in about their order: a
 // step that wants a table for itself does not wait for it in a session that could
 // do something else.
-func runBeside(ctx context.Context, sessions []*pgx.Conn, steps []postgres.Step, done func()) error {
+func runBeside(ctx context.Context, sessions []*maker, steps []postgres.Step, done func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	q := &queue{steps: steps, busy: map[string]int{}}
 	q.freed.L = &q.mu
 	stop := context.AfterFunc(ctx, q.stop)
 	defer stop()
-	for _, conn := range sessions {
+	for _, m := range sessions {
 		group.Go(func() error {
 			for {
 				s, ok := q.take()
 				if !ok {
 					return ctx.Err()
 				}
-				if err := runStep(ctx, conn, s); err != nil {
+				if err := m.make(ctx, s); err != nil {
 					return err
 				}
 				done()
@@ -228,11 +231,25 @@ func (q *queue) stop() {
 // stepAttempts is how often a step is tried that others are in the way of.
 const stepAttempts = 10
 
-// runStep makes what a step says and notes it: both, or neither.
-func runStep(ctx context.Context, conn *pgx.Conn, s postgres.Step) error {
+// maker makes what steps say in a session of its own.
+type maker struct {
+	load *Loader
+	conn *pgx.Conn
+	exec Executor
+	// admin is a session of the role that made the tables. Several makers have it: it is for
+	// steps that are executed one after the other.
+	admin *pgx.Conn
+}
+
+// make makes what a step says and notes it: both, or neither.
+func (m *maker) make(ctx context.Context, s postgres.Step) error {
+	conn, run := m.conn, m.run
+	if s.Role() == "" && ddl.IsOwner(s.Text) { // only an administrator may, and it runs no code
+		conn, run = m.admin, postgres.RunStep
+	}
 	for attempt := 1; ; attempt++ {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if err := postgres.RunStep(ctx, tx, s); err != nil {
+			if err := run(ctx, tx, s); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "INSERT INTO pgbridge.restore_step (step) VALUES ($1)", s.Number)
@@ -243,6 +260,13 @@ func runStep(ctx context.Context, conn *pgx.Conn, s postgres.Step) error {
 			return err
 		}
 	}
+}
+
+func (m *maker) run(ctx context.Context, tx pgx.Tx, s postgres.Step) error {
+	if err := m.load.tune(ctx, m.conn); err != nil {
+		return err
+	}
+	return m.exec.Step(ctx, tx, s)
 }
 
 // RefreshViews fills the materialized views that held rows, in the manifest's

@@ -59,6 +59,10 @@ func scanTables(ctx context.Context, conn *pgx.Conn, all []postgres.Table, next 
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 	for i := range next {
+		// What code of users that ran in reading may have set would be in the text of values.
+		if _, err := tx.Conn().PgConn().Exec(ctx, postgres.Repin(conn.PgConn())).ReadAll(); err != nil {
+			return fmt.Errorf("pin the session: %w", err)
+		}
 		if states[i], err = ScanTable(ctx, tx, all[i]); err != nil {
 			return err
 		}

@@ -179,12 +179,12 @@ func (l *Loader) worker(ctx context.Context, connect func(context.Context) (*pgx
 	if err != nil {
 		return nil, err
 	}
-	const settings = `SELECT pgbridge.replica_role('replica'),
-		pg_catalog.set_config('synchronous_commit', 'off', false),
-		pg_catalog.set_config('maintenance_work_mem', greatest($1::int8, s.setting::int8)::text || 'kB', false) FROM pg_catalog.pg_settings s WHERE s.name = 'maintenance_work_mem'`
 	err = postgres.LockLoad.Share(ctx, conn)
 	if err == nil {
-		_, err = conn.Exec(ctx, settings, indexMemory/int64(l.jobs()))
+		_, err = conn.Exec(ctx, "SELECT pgbridge.replica_role('replica'), pg_catalog.set_config('synchronous_commit', 'off', false)")
+	}
+	if err == nil {
+		err = l.tune(ctx, conn)
 	}
 	if err != nil {
 		conn.Close(context.WithoutCancel(ctx))
@@ -193,6 +193,17 @@ func (l *Loader) worker(ctx context.Context, connect func(context.Context) (*pgx
 	// So that a statement ends soon after its client was killed; not every system can.
 	_, _ = conn.Exec(ctx, "SET client_connection_check_interval = '1s'")
 	return conn, nil
+}
+
+// tune sets what an Executor takes away: indexes have memory, and bodies of functions may
+// mention what a later statement makes.
+func (l *Loader) tune(ctx context.Context, conn *pgx.Conn) error {
+	const settings = `SELECT pg_catalog.set_config('check_function_bodies', 'off', false),
+		pg_catalog.set_config('maintenance_work_mem', greatest($1::int8, s.setting::int8)::text || 'kB', false) FROM pg_catalog.pg_settings s WHERE s.name = 'maintenance_work_mem'`
+	if _, err := conn.Exec(ctx, settings, indexMemory/int64(l.jobs())); err != nil {
+		return fmt.Errorf("set the memory of indexes: %w", err)
+	}
+	return nil
 }
 
 // indexMemory is what all sessions together may use to make indexes, in kB, unless

@@ -38,30 +38,49 @@ func importSnapshot(ctx context.Context, tx pgx.Tx, snapshot string) error {
 	return restrictReading(ctx, tx)
 }
 
-// CopyQuery reads the rows of t as the stream would send them: without generated
-// columns, a partitioned table with its partitions, another without the tables
-// that inherit from it.
-func CopyQuery(t Table) string {
+// copyQueries read the rows of t as the stream would send them: without generated
+// columns, a partitioned table with its partitions, another without the tables that
+// inherit from it.
+//
+// They name tables, and no query: where the server plans a query, it evaluates constant
+// parts of the expressions of indexes and partition keys, which are code of users, with
+// the rights of the session. Only partitions that are not ordinary tables need one.
+func copyQueries(t Table) (queries []string) {
 	columns := t.Stored()
 	for i, c := range columns {
 		columns[i] = action.QuoteIdent(c)
 	}
-	only := "ONLY "
-	if t.Partitioned {
-		only = ""
+	list := strings.Join(columns, ", ")
+	copyTable := func(name action.Name) string {
+		if list == "" {
+			return "COPY " + name.SQL() + " TO STDOUT"
+		}
+		return "COPY " + name.SQL() + " (" + list + ") TO STDOUT"
 	}
-	return "COPY (SELECT " + strings.Join(columns, ", ") + " FROM " + only + t.Name.SQL() + ") TO STDOUT"
+	if !t.Partitioned {
+		return []string{copyTable(t.Name)}
+	}
+	for _, leaf := range t.Leaves {
+		if !leaf.InWAL {
+			return []string{"COPY (SELECT " + list + " FROM " + t.Name.SQL() + ") TO STDOUT"}
+		}
+		queries = append(queries, copyTable(leaf.Name))
+	}
+	return queries
 }
 
 // CopyRows writes the rows of t to w in COPY's text format, for a CopyReader over
 // t.Stored(), in no particular order, and returns how many. If w fails the
 // connection is closed.
-func CopyRows(ctx context.Context, tx pgx.Tx, t Table, w io.Writer) (int64, error) {
-	tag, err := tx.Conn().PgConn().CopyTo(ctx, w, CopyQuery(t))
-	if err != nil {
-		return 0, fmt.Errorf("copy rows of %s: %w", t.Name, err)
+func CopyRows(ctx context.Context, tx pgx.Tx, t Table, w io.Writer) (n int64, err error) {
+	for _, query := range copyQueries(t) {
+		tag, err := tx.Conn().PgConn().CopyTo(ctx, w, query)
+		if err != nil {
+			return 0, fmt.Errorf("copy rows of %s: %w", t.Name, err)
+		}
+		n += tag.RowsAffected()
 	}
-	return tag.RowsAffected(), nil
+	return n, nil
 }
 
 // Rows yields the rows of t, in no particular order, as the server's text of the

@@ -22,13 +22,15 @@ type Loading struct {
 	// from an archive is done as a superuser.
 	Service   string
 	Superuser func(role string) bool // nil: no role is replaced
+	super     bool                   // a superuser loads
 }
 
 // NewLoading returns how a database with these roles is loaded by the role of q,
 // which gets what belonged to superusers, of the source or of this server.
 func NewLoading(ctx context.Context, q Querier, roles []ServerRole, without Without) (Loading, error) {
 	how := Loading{Without: without}
-	if err := q.QueryRow(ctx, "SELECT current_user::text").Scan(&how.Service); err != nil {
+	const query = "SELECT rolname::text, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+	if err := q.QueryRow(ctx, query).Scan(&how.Service, &how.super); err != nil {
 		return Loading{}, fmt.Errorf("ask for the role: %w", err)
 	}
 	super, err := names(ctx, q, "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolsuper")

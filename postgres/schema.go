@@ -29,7 +29,9 @@ func SchemaDigest(preData, postData string) action.Digest {
 // round trip, each statement as its role (SET LOCAL ROLE). It refuses a text with
 // statements that DumpSchema never writes, and its errors name the statement that
 // failed. The session must be of this package (Connect). Objects that exist already
-// are an error, but for extensions and the schema public.
+// are an error, but for extensions and the schema public. Where how is of a superuser's
+// session (NewLoading), it is for a pre-data, schema pgbridge must be there, and code that
+// definitions run has the rights of nobody.
 //
 // A post-data needs LendRights before, and ReturnRights between its last statement
 // and its rights: FinishSchema does that.
@@ -37,6 +39,9 @@ func LoadSchema(ctx context.Context, tx pgx.Tx, text string, how Loading) error 
 	all, err := Statements(text)
 	if err != nil {
 		return err
+	}
+	if how.super {
+		return loadAsBuilder(ctx, tx, how.choose(all))
 	}
 	return execute(ctx, tx, how.choose(all))
 }
@@ -69,23 +74,38 @@ func execute(ctx context.Context, tx pgx.Tx, all []Statement) error {
 	if len(all) == 0 {
 		return nil
 	}
-	lines, of := []string{"SET LOCAL check_function_bodies = off"}, []int{-1} // bodies may mention what a later statement creates
-	add := func(line string, statement int) { lines, of = append(lines, line), append(of, statement) }
+	script := &batch{}
+	script.add("SET LOCAL check_function_bodies = off", -1) // bodies may mention what a later statement creates
 	role := ""
 	for i, s := range all {
 		if s.Role() != role {
 			role = s.Role()
-			add(setRole(role), i)
+			script.add(setRole(role), i)
 		}
-		add(s.Text, i)
+		script.add(s.Text, i)
 	}
 	if role != "" {
-		add(setRole(""), -1)
+		script.add(setRole(""), -1)
 	}
-	add("RESET default_table_access_method", -1)
-	add("RESET check_function_bodies", -1)
+	script.add("RESET default_table_access_method", -1)
+	script.add("RESET check_function_bodies", -1)
+	return script.run(ctx, tx, all)
+}
+
+// batch is SQL that is executed in one round trip.
+type batch struct {
+	lines []string // each is one statement of SQL
+	of    []int    // the statement that a line is there for, or -1
+}
+
+func (s *batch) add(line string, statement int) {
+	s.lines, s.of = append(s.lines, line), append(s.of, statement)
+}
+
+// run executes the lines. all are the statements that they are there for.
+func (s *batch) run(ctx context.Context, tx pgx.Tx, all []Statement) error {
 	conn := tx.Conn().PgConn()
-	results := conn.Exec(ctx, strings.Join(lines, ";\n")+";\n")
+	results := conn.Exec(ctx, strings.Join(s.lines, ";\n")+";\n")
 	done := 0
 	for results.NextResult() {
 		if _, err := results.ResultReader().Close(); err != nil {
@@ -94,9 +114,9 @@ func execute(ctx context.Context, tx pgx.Tx, all []Statement) error {
 		done++
 	}
 	if err := results.Close(); err != nil {
-		if done < len(lines) && of[done] >= 0 {
-			s := all[of[done]]
-			return fmt.Errorf("load schema: %w in: %s", explainLoad(err, s), excerpt(s.Text))
+		if done < len(s.lines) && s.of[done] >= 0 {
+			failed := all[s.of[done]]
+			return fmt.Errorf("load schema: %w in: %s", explainLoad(err, failed), excerpt(failed.Text))
 		}
 		return fmt.Errorf("load schema: %w", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ no credential: then it must be given none, neither --database-url nor a key, a
 wallet or a password.
 
 The server asks for a password that no other user knows. The roles of the
-database are made there. There must be room for the whole database: in the folder for
+database are made there, and a role that is no superuser writes the rows. There must be room for the whole database: in the folder for
 temporary files (TMPDIR), or where Docker keeps its volumes. However the drill ends,
 killed or not, the server goes with it.
 
@@ -206,6 +207,7 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	rehearsal.authors = needs.Roles
 	rehearsal.from = genesisOnly
 	if plan.base != nil {
 		rehearsal.from = plan.base.Number
@@ -216,18 +218,20 @@ func (d *drill) rehearse(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return d.count(ctx, theatre.url)
+	return d.count(ctx, rehearsal.connectService)
 }
 
 // restoring is a restore into the database at url that prints nothing.
 func (d *drill) restoring(url string) (*restoring, error) {
 	quiet := *d.app
 	quiet.DatabaseURL, quiet.out = url, io.Discard
+	quiet.AllowSuperuser = false // that is about the database at --database-url
 	r, err := d.restore.parse(&quiet, time.Now())
 	if err != nil {
 		return nil, usageError{err}
 	}
-	r.role.none, r.rights.createRoles = true, true
+	r.role = roleOptions{secret: rand.Text()}
+	r.rights.createRoles = true // also those that the chain names later
 	return r, nil
 }
 

@@ -115,10 +115,11 @@ func execFormatted(ctx context.Context, conn *pgx.Conn, format string, values ..
 	return err
 }
 
-// count says what is there.
-func (d *drill) count(ctx context.Context, url string) error {
+// count says what is there. Reading may run code of users, in the plan of a query, so it
+// is done as the service role.
+func (d *drill) count(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)) error {
 	began := time.Now()
-	conn, err := postgres.Connect(ctx, url)
+	conn, err := connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,6 +138,9 @@ func (d *drill) count(ctx context.Context, url string) error {
 			return fmt.Errorf("count %s: %w", t.Name, err)
 		}
 		d.report.Tables, d.report.Rows = d.report.Tables+1, d.report.Rows+rows
+		if _, err := conn.PgConn().Exec(ctx, postgres.Repin(conn.PgConn())).ReadAll(); err != nil {
+			return fmt.Errorf("pin the session: %w", err)
+		}
 	}
 	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_database_size(current_database())").Scan(&d.report.Bytes); err != nil {
 		return fmt.Errorf("size of the database: %w", err)

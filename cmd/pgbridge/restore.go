@@ -208,6 +208,9 @@ func (r *restoring) run(ctx context.Context) (err error) {
 			r.service = role
 		}
 	}
+	if err := postgres.AdmitAuthors(ctx, r.conn, r.authors); err != nil {
+		return err
+	}
 	if err := r.restore(ctx); err != nil {
 		return err
 	}

@@ -33,6 +33,10 @@ type restoring struct {
 	conn    *pgx.Conn // nil in a dry run without a database
 	locked  bool      // by this restore
 	service string    // as which rows and records are written; empty: the role of conn
+	// partRole is a service that ends with this restore; empty: none.
+	partRole string
+	// authors may be authors of statements, beside the roles of what the restore begins with.
+	authors []postgres.ServerRole
 
 	// What choose found out:
 	*told
@@ -127,6 +131,7 @@ func (r *restoring) loader() *checkpoint.Loader {
 	return &checkpoint.Loader{
 		Connect: r.connect, Library: r.chunks, Checkpoint: r.base, Genesis: r.record, Name: r.genesis.Name, Tables: r.tables, Jobs: r.jobs, Log: r.log,
 		Without: r.rights.without, ConnectRows: r.connectService, Service: r.service,
+		Executor: func(conn *pgx.Conn) checkpoint.Executor { return applier.NewExecutor(conn) },
 	}
 }
 
@@ -271,10 +276,7 @@ func (r *restoring) finish(ctx context.Context) error {
 		}
 	}
 	if r.tables != nil {
-		if _, err := r.conn.Exec(ctx, "DROP SCHEMA pgbridge CASCADE"); err != nil {
-			return fmt.Errorf("drop schema pgbridge: %w", err)
-		}
-		return nil
+		return r.endPart(ctx)
 	}
 	return checkpoint.EndRestore(ctx, r.conn)
 }

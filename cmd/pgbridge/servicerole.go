@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // roleOptions are the flags that name the role as which the service connects.
 type roleOptions struct {
 	name, passwordFile string
-	none               bool // nobody will connect: no role is made
+	secret             string // the password, where there is no file: of a role that ends with the command
 }
 
 func (o *roleOptions) flags(flags *pflag.FlagSet) {
@@ -30,7 +31,7 @@ func (o *roleOptions) flags(flags *pflag.FlagSet) {
 // password reads the file, if there is one.
 func (o *roleOptions) password() (string, error) {
 	if o.passwordFile == "" {
-		return "", nil
+		return o.secret, nil
 	}
 	text, err := archive.ReadSecret("password file", o.passwordFile, "write the password of the role into it")
 	if err != nil {
@@ -89,11 +90,11 @@ func (a *app) makeRole(ctx context.Context, conn *pgx.Conn, o roleOptions, use p
 	return role, a.refuseGrants(role, made.Refused)
 }
 
-// serviceRole is the role as which the restored database is to follow. A part of a
-// database never follows. Whoever may make no roles, and asks for none, restores without
-// one: "".
+// serviceRole is the role as which the restored database is to follow. A part of a database
+// never follows, and has one for the time of the restore (makePartRole). Whoever may make no
+// roles, and asks for none, restores without one: "".
 func (r *restoring) serviceRole(ctx context.Context) (string, error) {
-	if r.tables != nil || r.role.none {
+	if r.tables != nil && r.role.name == "" {
 		return "", nil
 	}
 	may, err := postgres.MayMakeRoles(ctx, r.conn)
@@ -105,11 +106,51 @@ func (r *restoring) serviceRole(ctx context.Context) (string, error) {
 
 // makeServiceRole makes it before anything is loaded.
 func (r *restoring) makeServiceRole(ctx context.Context) (string, error) {
+	if r.tables != nil && r.role.name == "" {
+		return r.makePartRole(ctx)
+	}
 	role, err := r.serviceRole(ctx)
 	if err != nil || role == "" {
 		return "", err
 	}
 	return r.makeRole(ctx, r.conn, r.role, postgres.RoleFollower)
+}
+
+// makePartRole makes a role for the time in which a superuser restores a part of a
+// database, which never follows. An interrupted restore finds it again.
+func (r *restoring) makePartRole(ctx context.Context) (string, error) {
+	user, err := postgres.SessionUser(ctx, r.conn)
+	if err != nil {
+		return "", err
+	}
+	super, err := postgres.IsSuperuser(ctx, r.conn, user)
+	if err != nil || !super || r.AllowSuperuser {
+		return "", err
+	}
+	const name = "SELECT 'pgbridge_part_' || oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+	if err := r.conn.QueryRow(ctx, name).Scan(&r.partRole); err != nil {
+		return "", fmt.Errorf("name a role: %w", err)
+	}
+	r.role = roleOptions{name: r.partRole, secret: rand.Text()}
+	return r.makeRole(ctx, r.conn, r.role, postgres.RoleFollower)
+}
+
+// endPart drops schema pgbridge, and the role that makePartRole has made. What it owns
+// goes to the role that connects.
+func (r *restoring) endPart(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		statements := []string{"DROP SCHEMA pgbridge CASCADE"}
+		if r.partRole != "" {
+			role := action.QuoteIdent(r.partRole)
+			statements = append(statements, "REASSIGN OWNED BY "+role+" TO CURRENT_USER", "DROP OWNED BY "+role, "DROP ROLE "+role)
+		}
+		for _, statement := range statements {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
 }
 
 func grantsFor(ctx context.Context, conn *pgx.Conn, role string, use postgres.Role) ([]postgres.Grant, error) {

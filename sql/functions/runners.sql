@@ -198,7 +198,12 @@ AS $$
 DECLARE
     answer pg_catalog.text;
 BEGIN
-    EXECUTE pgbridge.make_runner(author) INTO STRICT answer USING statement, args, asks;
+    -- The end of the block, a subtransaction, takes back what else ends with the transaction
+    -- only: that it became read only.
+    BEGIN
+        EXECUTE pgbridge.make_runner(author) INTO STRICT answer USING statement, args, asks;
+    EXCEPTION WHEN assert_failure THEN RAISE;
+    END;
     -- The session cleans up after the statement, and must have the time to.
     PERFORM pg_catalog.set_config('statement_timeout', '0', false),
         pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
