@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -32,24 +31,8 @@ func LendRights(ctx context.Context, tx pgx.Tx, steps []Step) error {
 			functions, callers = append(functions, f+"()"), append(callers, s.Role())
 		}
 	}
-	rows, err := tx.Query(ctx, lackingQuery, schemas, creators, tables, pointed, functions, callers)
-	if err != nil {
-		return fmt.Errorf("look for rights to lend: %w", err)
-	}
-	type right struct{ What, Role string }
-	lacking, err := pgx.CollectRows(rows, pgx.RowToStructByPos[right])
-	if err != nil {
-		return fmt.Errorf("look for rights to lend: %w", err)
-	}
-	for _, r := range lacking {
-		if _, err := tx.Exec(ctx, "GRANT "+r.What+" TO "+r.Role); err != nil {
-			return fmt.Errorf("lend %s to %s: %w", r.What, r.Role, err)
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO pgbridge.lent (statement) VALUES ($1)", "REVOKE "+r.What+" FROM "+r.Role); err != nil {
-			return fmt.Errorf("note what is lent: %w", err)
-		}
-	}
-	return nil
+	_, err := tx.Exec(ctx, lendQuery, schemas, creators, tables, pointed, functions, callers)
+	return wrapUnlessNil("lend rights to the owners of tables", err)
 }
 
 // ReturnRights takes back what LendRights gave. It does nothing when it is called
@@ -63,20 +46,19 @@ func ReturnRights(ctx context.Context, tx pgx.Tx) error {
 // two parts after words in capitals.
 var createdName = regexp.MustCompile(`^CREATE (?:[A-Z]+ )+([\pL_][\pL\pN_$]*|"(?:[^"]|"")+")\.`)
 
-const lackingQuery = `WITH creator (n, r) AS (
+const lendQuery = `WITH creator (n, r) AS (
 		SELECT c.relnamespace, c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p', 'm') AND ` + userSchema + `
 		UNION SELECT n.oid, r.oid FROM unnest($1::text[], $2::text[]) s (schema, role)
 			JOIN pg_catalog.pg_namespace n ON n.nspname = s.schema JOIN pg_catalog.pg_roles r ON r.rolname = s.role),
-	lacking (what, r) AS (
-		SELECT pg_catalog.format('%s ON SCHEMA %I', p, n.nspname), c.r
-			FROM creator c JOIN pg_catalog.pg_namespace n ON n.oid = c.n CROSS JOIN unnest('{CREATE,USAGE}'::text[]) p
+	lacking (privilege, class, object, role) AS (
+		SELECT p, 'pg_catalog.pg_namespace'::pg_catalog.regclass, c.n, c.r FROM creator c CROSS JOIN unnest('{CREATE,USAGE}'::text[]) p
 			WHERE NOT pg_catalog.has_schema_privilege(c.r, c.n, p)
-		UNION SELECT pg_catalog.format('REFERENCES ON TABLE %s', s.pointed), c.relowner
+		UNION SELECT 'REFERENCES', 'pg_catalog.pg_class'::pg_catalog.regclass, pg_catalog.to_regclass(s.pointed), c.relowner
 			FROM unnest($3::text[], $4::text[]) s (name, pointed) JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(s.name)
 			WHERE NOT pg_catalog.has_table_privilege(c.relowner, pg_catalog.to_regclass(s.pointed), 'REFERENCES')
-		UNION SELECT pg_catalog.format('EXECUTE ON FUNCTION %s', s.name), r.oid
+		UNION SELECT 'EXECUTE', 'pg_catalog.pg_proc'::pg_catalog.regclass, pg_catalog.to_regprocedure(s.name), r.oid
 			FROM unnest($5::text[], $6::text[]) s (name, role) JOIN pg_catalog.pg_roles r ON r.rolname = s.role
 			WHERE NOT pg_catalog.has_function_privilege(r.oid, pg_catalog.to_regprocedure(s.name), 'EXECUTE'))
-	SELECT l.what, pg_catalog.quote_ident(r.rolname) FROM lacking l JOIN pg_catalog.pg_roles r ON r.oid = l.r
-		WHERE r.rolname <> current_user ORDER BY 1, 2`
+	SELECT pgbridge.lend(l.privilege, l.class, l.object, l.role) FROM lacking l JOIN pg_catalog.pg_roles r ON r.oid = l.role
+		WHERE r.rolname <> current_user`

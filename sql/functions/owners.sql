@@ -47,8 +47,7 @@ BEGIN
             RAISE EXCEPTION '%', fault USING ERRCODE = 'invalid_role_specification';
         END IF;
     END LOOP;
-    EXECUTE format('ALTER %s %s OWNER TO %I',
-        CASE type WHEN 'statistics object' THEN 'STATISTICS' ELSE upper(type) END,
+    EXECUTE format('ALTER %s %s OWNER TO %I', pgbridge.object_kind(type),
         (SELECT identity FROM pg_identify_object(found.classid, found.objid, 0)), new_owner);
     IF pgbridge.owner_of(found.classid, found.objid) <> new_owner THEN -- its name was another's meanwhile
         RAISE EXCEPTION 'a schema was renamed while an owner was changed' USING ERRCODE = 'serialization_failure';

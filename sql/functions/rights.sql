@@ -85,6 +85,81 @@ AS $$
         ('EXECUTE', 'FUNCTION pgbridge.action_faults(pgbridge.action)')
 $$;
 
+-- Refuses a write to a table of this schema by a role whose only right to it is
+-- pg_write_all_data, which a peer's service role has: the write is for the owner of the table
+-- (so for SECURITY DEFINER functions of this schema), for superusers, and for roles that have a
+-- grant on the table for this kind of write.
+CREATE OR REPLACE FUNCTION pgbridge.refuse_write() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    held pg_class;
+BEGIN
+    SELECT * INTO held FROM pg_class WHERE oid = TG_RELID;
+    IF pg_has_role(current_user, held.relowner, 'USAGE') OR EXISTS (
+        SELECT FROM aclexplode(held.relacl) AS a WHERE a.privilege_type = TG_OP
+            AND (a.grantee = 0 OR pg_has_role(current_user, a.grantee, 'USAGE')))
+    THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'role % may not % pgbridge.%: only the owner of schema pgbridge writes it',
+        quote_ident(current_user), TG_OP, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+-- Each table of this schema with the trigger that guards it: against the kinds of writes that
+-- service_rights does not list. NULL: all are listed. So the service pays for no guard. A
+-- column that is listed is none of those guarded. The server itself asks for a grant for
+-- TRUNCATE. The text is as pg_get_triggerdef writes it.
+CREATE OR REPLACE FUNCTION pgbridge.guards() RETURNS TABLE (relation oid, definition text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH listed (relation, kind, columns) AS (
+        SELECT to_regclass(split_part(s.object, ' ', 2)), m[1], string_to_array(m[2], ', ')
+        FROM pgbridge.service_rights() AS s
+            CROSS JOIN LATERAL regexp_matches(s.privileges, '(\w+)(?: \(([^)]*)\))?', 'g') AS m
+        WHERE s.object LIKE 'TABLE %'),
+    guarded (relation, events) AS (
+        SELECT c.oid, (
+            SELECT string_agg(k.kind || coalesce((
+                SELECT ' OF ' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                FROM pg_attribute AS a JOIN listed AS l ON l.relation = a.attrelid AND l.kind = k.kind
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (l.columns)), ''),
+                ' OR ' ORDER BY k.place)
+            FROM unnest(ARRAY['INSERT', 'DELETE', 'UPDATE']) WITH ORDINALITY AS k (kind, place)
+            WHERE NOT EXISTS (
+                SELECT FROM listed AS l WHERE l.relation = c.oid AND l.kind = k.kind AND l.columns IS NULL))
+        FROM pg_class AS c WHERE c.relnamespace = 'pgbridge'::regnamespace AND c.relkind IN ('r', 'p'))
+    SELECT g.relation, 'CREATE TRIGGER guard BEFORE ' || g.events || ' ON ' || g.relation::regclass
+        || ' FOR EACH STATEMENT EXECUTE FUNCTION pgbridge.refuse_write()'
+    FROM guarded AS g
+$$;
+
+-- Makes the guards of the tables. One that is there as it should be is left alone: to make it
+-- waits for all who write to the table.
+CREATE OR REPLACE FUNCTION pgbridge.guard_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    g record;
+BEGIN
+    FOR g IN
+        SELECT w.relation::regclass AS relation, w.definition, t.oid AS old
+        FROM pgbridge.guards() AS w LEFT JOIN pg_trigger AS t ON t.tgrelid = w.relation AND t.tgname = 'guard'
+        WHERE w.definition IS DISTINCT FROM pg_get_triggerdef(t.oid) OR t.tgenabled <> 'A'
+    LOOP
+        IF g.old IS NOT NULL THEN
+            EXECUTE format('DROP TRIGGER guard ON %s', g.relation);
+        END IF;
+        IF g.definition IS NOT NULL THEN
+            EXECUTE g.definition;
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER guard', g.relation); -- also for a replica
+        END IF;
+    END LOOP;
+END $$;
+
 -- Takes all rights away from all but the owner of this schema, then gives those that
 -- the service role and the owners of actions need. In one transaction: those who are
 -- at work do not notice.
@@ -122,6 +197,7 @@ BEGIN
     PERFORM pgbridge.admit(p.proowner) FROM pgbridge.action AS a
         JOIN pg_proc AS p ON p.oid = pgbridge.find_function(a.function)
         WHERE a.statement IS NOT NULL;
+    PERFORM pgbridge.guard_tables();
 END $$;
 
 SELECT pgbridge.settle_rights();

@@ -140,29 +140,42 @@ AS $$
     WHERE pgbridge.author_bar(u.author::name) IS NULL
 $$;
 
+-- A right that is lent, as GRANT and REVOKE name it. NULL where the object is gone.
+CREATE OR REPLACE FUNCTION pgbridge.lent_right(privilege text, class oid, object oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $1 || ' ON ' || CASE class
+        WHEN 'pg_namespace'::regclass THEN (SELECT format('SCHEMA %I', nspname) FROM pg_namespace WHERE oid = object)
+        WHEN 'pg_class'::regclass THEN 'TABLE ' || (SELECT pgbridge.table_sql(oid) FROM pg_class WHERE oid = object)
+        WHEN 'pg_proc'::regclass THEN 'FUNCTION ' || (SELECT oid::regprocedure FROM pg_proc WHERE oid = object)
+        END
+$$;
+
+-- Lends a role a right until return_rights.
+CREATE OR REPLACE FUNCTION pgbridge.lend(privilege text, class oid, object oid, role oid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO pgbridge.lent (privilege, classid, objid, role) VALUES ($1, $2, $3, $4);
+    EXECUTE format('GRANT %s TO %I', pgbridge.lent_right($1, $2, $3), pg_get_userbyid($4));
+END $$;
+
 -- Lends the role of the session CREATE on all schemas until return_rights, in the same
 -- transaction. A statement without an author was a superuser's, who could make something in
 -- any schema.
 CREATE OR REPLACE FUNCTION pgbridge.lend_schemas() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    schema name;
-BEGIN
-    FOR schema IN
-        SELECT n.nspname FROM pg_namespace AS n
-        WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')
-            AND NOT has_schema_privilege(session_user, n.oid, 'CREATE')
-    LOOP
-        EXECUTE format('GRANT CREATE ON SCHEMA %I TO %I', schema, session_user);
-        INSERT INTO pgbridge.lent (statement)
-        VALUES (format('REVOKE CREATE ON SCHEMA %I FROM %I', schema, session_user));
-    END LOOP;
-END $$;
+    SELECT pgbridge.lend('CREATE', 'pg_namespace'::regclass, n.oid, r.oid)
+    FROM pg_namespace AS n JOIN pg_roles AS r ON r.rolname = session_user
+    WHERE left(n.nspname, 3) <> 'pg_' AND n.nspname NOT IN ('information_schema', 'pgbridge')
+        AND NOT has_schema_privilege(session_user, n.oid, 'CREATE')
+$$;
 
--- Takes back what was lent to owners for the time of a copy. Only the owner of this schema
--- writes the table (rights.sql).
+-- Takes back what was lent. What was dropped meanwhile, and rights of a role that was, are gone.
 CREATE OR REPLACE FUNCTION pgbridge.return_rights() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -170,7 +183,13 @@ AS $$
 DECLARE
     back text;
 BEGIN
-    FOR back IN DELETE FROM pgbridge.lent AS l RETURNING l.statement LOOP
+    FOR back IN
+        WITH was AS (DELETE FROM pgbridge.lent RETURNING *)
+        SELECT format('REVOKE %s FROM %I', l.what, r.rolname)
+        FROM was JOIN pg_roles AS r ON r.oid = was.role
+            CROSS JOIN LATERAL pgbridge.lent_right(was.privilege, was.classid, was.objid) AS l (what)
+        WHERE l.what IS NOT NULL
+    LOOP
         EXECUTE back;
     END LOOP;
 END $$;

@@ -8,8 +8,12 @@ CREATE TABLE pgbridge.author (
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Rights that the owners of tables have until indexes and constraints are made: the
--- statements that take them back.
+-- Rights that roles have for a time: the service role for a statement, the owners of tables
+-- until indexes and constraints are made.
 CREATE TABLE pgbridge.lent (
-    statement text PRIMARY KEY
+    privilege text CHECK (privilege IN ('CREATE', 'USAGE', 'REFERENCES', 'EXECUTE')),
+    classid   oid, -- pg_namespace, pg_class or pg_proc
+    objid     oid,
+    role      oid,
+    PRIMARY KEY (privilege, classid, objid, role)
 );
