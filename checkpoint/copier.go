@@ -116,7 +116,9 @@ func (c *copier) run(ctx context.Context, readers []pgx.Tx) error {
 }
 
 // plan measures the parts, after the snapshot was taken: rows that it sees are in
-// blocks that are there.
+// blocks that are there. A part that can be divided is read by queries, and to plan a query
+// can run code of users with the rights of this session: a table with such code is not
+// divided.
 func (c *copier) plan(ctx context.Context, tx pgx.Tx) error {
 	const query = `SELECT pg_catalog.pg_relation_size($1::text::regclass, 'main') / current_setting('block_size')::int8, pg_catalog.pg_table_size($1::text::regclass)`
 	for i, p := range c.parts {
@@ -124,7 +126,17 @@ func (c *copier) plan(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, query, p.name.SQL()).Scan(&blocks, &size); err != nil {
 			return fmt.Errorf("measure %s: %w", p.name, err)
 		}
-		c.spans = append(c.spans, spansOf(i, blocks, size, c.m.jobs())...)
+		spans := spansOf(i, blocks, size, c.m.jobs())
+		if len(spans) > 1 {
+			code, err := postgres.PlannedCode(ctx, tx, p.name)
+			if err != nil {
+				return err
+			}
+			if code {
+				spans = spansOf(i, blocks, size, 1)
+			}
+		}
+		c.spans = append(c.spans, spans...)
 		c.done.Total += size
 	}
 	return nil

@@ -222,6 +222,25 @@ func TestCreateDividesTables(t *testing.T) { // not parallel: it sets a variable
 	}
 }
 
+// Ranges of blocks are read by queries. To plan one runs the constant part of an index
+// expression, which is not for the role that makes a checkpoint: it reads such a table whole.
+func TestCreateRunsNoCodeOfUsers(t *testing.T) { // not parallel: it sets a variable of the package
+	checkpoint.DivideTables(t, 3)
+	db := pgtest.New(t)
+	role := `"owner_` + db.Name + `"`
+	t.Cleanup(func() { db.Exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	db.Exec(t, `CREATE ROLE `+role+`; CREATE SCHEMA app AUTHORIZATION `+role+`; SET ROLE `+role+`;
+		CREATE FUNCTION app.trap() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+			IF current_user <> $o$owner_`+db.Name+`$o$ THEN RAISE 'code of the owner runs as %', current_user; END IF; RETURN 1; END $$;
+		CREATE TABLE app.t (id int PRIMARY KEY, v text); CREATE INDEX ON app.t ((id + app.trap()));
+		INSERT INTO app.t SELECT i, repeat('x', 300) FROM generate_series(1, 2000) i; RESET ROLE`)
+	o := newOrigin(t, db)
+	o.maker.Jobs = 3
+	if r := o.create(t); r.Rows != 2000 {
+		t.Errorf("got %d rows, want 2000", r.Rows)
+	}
+}
+
 // One session leaves the server's cache to those who work with it.
 func TestCreateLeavesTheCache(t *testing.T) {
 	t.Parallel()

@@ -39,12 +39,12 @@ func importSnapshot(ctx context.Context, tx pgx.Tx, snapshot string) error {
 }
 
 // copyQueries read the rows of t as the stream would send them: without generated
-// columns, a partitioned table with its partitions, another without the tables that
-// inherit from it.
+// columns, a partitioned table by its partitions, but those whose rows are not in the WAL;
+// another without the tables that inherit from it.
 //
 // They name tables, and no query: where the server plans a query, it evaluates constant
 // parts of the expressions of indexes and partition keys, which are code of users, with
-// the rights of the session. Only partitions that are not ordinary tables need one.
+// the rights of the session.
 func copyQueries(t Table) (queries []string) {
 	columns := t.Stored()
 	for i, c := range columns {
@@ -61,10 +61,9 @@ func copyQueries(t Table) (queries []string) {
 		return []string{copyTable(t.Name)}
 	}
 	for _, leaf := range t.Leaves {
-		if !leaf.InWAL {
-			return []string{"COPY (SELECT " + list + " FROM " + t.Name.SQL() + ") TO STDOUT"}
+		if leaf.InWAL {
+			queries = append(queries, copyTable(leaf.Name))
 		}
-		queries = append(queries, copyTable(leaf.Name))
 	}
 	return queries
 }
@@ -117,4 +116,10 @@ func (w *rowWriter) Write(p []byte) (int, error) {
 		return 0, errBroken
 	}
 	return len(p), nil
+}
+
+// PlannedCode tells whether to plan a query on a table may run code of users.
+func PlannedCode(ctx context.Context, q Querier, table action.Name) (planned bool, err error) {
+	err = q.QueryRow(ctx, "SELECT pgbridge.planned_code($1::text::regclass) IS NOT NULL", table.SQL()).Scan(&planned)
+	return planned, wrapUnlessNil("look for code of users in "+table.String(), err)
 }

@@ -211,3 +211,15 @@ BEGIN
     UNION ALL
     SELECT 'foreign table', 0, NULL FROM part WHERE part.relkind = 'f';
 END $$;
+
+-- What code of users the server may run while it plans a query on a table, as whoever asks: it
+-- evaluates constant parts of expressions of indexes, statistics, partition keys and checks.
+-- NULL where there is none. Such a table is read by COPY of the table, which plans nothing, or
+-- as its owner.
+CREATE OR REPLACE FUNCTION pgbridge.planned_code(relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(DISTINCT u.what, ', ') FROM pgbridge.user_code($1) AS u
+    WHERE u.omitted IS NULL AND u.what <> ALL (ARRAY['trigger', 'rule', 'insert rule', 'foreign table'])
+$$;

@@ -53,6 +53,7 @@ AS $$
         ('EXECUTE', 'FUNCTION pgbridge.object_owner(text, text[], text[])'),
         ('EXECUTE', 'FUNCTION pgbridge.change_owner(text, text[], text[], name)'),
         ('EXECUTE', 'FUNCTION pgbridge.user_code(oid)'),
+        ('EXECUTE', 'FUNCTION pgbridge.planned_code(oid)'),
         ('EXECUTE', 'FUNCTION pgbridge.deferrable_touched()'),
         ('EXECUTE', 'FUNCTION pgbridge.refuse_pending()'),
         ('EXECUTE', 'FUNCTION pgbridge.replica_role(text)'),
@@ -125,7 +126,8 @@ AS $$
             SELECT string_agg(k.kind || coalesce((
                 SELECT ' OF ' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
                 FROM pg_attribute AS a JOIN listed AS l ON l.relation = a.attrelid AND l.kind = k.kind
-                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (l.columns)), ''),
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                    AND a.attname <> ALL (l.columns)), ''),
                 ' OR ' ORDER BY k.place)
             FROM unnest(ARRAY['INSERT', 'DELETE', 'UPDATE']) WITH ORDINALITY AS k (kind, place)
             WHERE NOT EXISTS (

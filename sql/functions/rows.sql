@@ -50,10 +50,7 @@ DECLARE
     size    pg_catalog.int8 := 0;
     code    pg_catalog.text;
 BEGIN
-    -- To plan a query is enough to run code in expressions of indexes and statistics, and
-    -- this function has the rights of the owner of this schema.
-    SELECT pg_catalog.string_agg(DISTINCT u.what, ', ') INTO code FROM pgbridge.user_code(relation) AS u
-        WHERE u.omitted IS NULL AND u.what <> ALL (ARRAY['trigger', 'rule', 'foreign table']);
+    code := pgbridge.planned_code(relation); -- this function has the rights of the owner of this schema
     IF code IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
             MESSAGE = pg_catalog.format('the rows of %s would have to be read for the stream, and reading may'
