@@ -18,7 +18,9 @@ import (
 // their owners then. Its role is there for a transaction only, and nobody else sees it.
 //
 // The builder executes by a runner (pgbridge.run_as), so that code which it runs cannot
-// become the superuser.
+// become the superuser. While an object is made an event trigger refuses every other change
+// of the schema (sql/functions/building.sql), and rows that were written meanwhile go: so such
+// code changes nothing, though the builder owns what others have defined.
 type builder struct {
 	role  string
 	clean []string // takes away what its code may have left in the session
@@ -71,6 +73,7 @@ func (b *builder) add(to *batch, text string, i int) {
 		for _, line := range b.clean {
 			to.add(line, i)
 		}
+		to.add("SELECT pgbridge.end_definition()", i)
 		if b.table != "" {
 			to.add(b.table, i)
 		}
@@ -99,6 +102,10 @@ const beginBuilder = `DO $do$
 		IF pg_catalog.to_regnamespace('public') IS NOT NULL THEN
 			GRANT USAGE, CREATE ON SCHEMA public TO %[1]s;
 		END IF;
+		GRANT USAGE ON SCHEMA pgbridge TO %[1]s;
+		GRANT EXECUTE ON FUNCTION pgbridge.begin_definition() TO %[1]s;
+		CREATE EVENT TRIGGER pgbridge_builder ON ddl_command_start EXECUTE FUNCTION pgbridge.definition_begins();
+		ALTER EVENT TRIGGER pgbridge_builder ENABLE ALWAYS;
 	END $do$`
 
 // handOver gives the builder what it needs of what the superuser has just made. Functions,
@@ -126,7 +133,18 @@ const handOver = `DO $do$
 	END $do$`
 
 const endBuilder = `DO $do$
+	DECLARE
+		written pg_catalog.text;
 	BEGIN
+		DROP EVENT TRIGGER pgbridge_builder;
+		FOR written IN
+			SELECT pg_catalog.format('TRUNCATE ONLY %%I.%%I', n.nspname, c.relname)
+			FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.relkind = 'r' AND pg_catalog.pg_relation_size(c.oid) > 0
+				AND c.relowner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = '%[1]s')
+		LOOP
+			EXECUTE written;
+		END LOOP;
 		EXECUTE (SELECT coalesce(pg_catalog.string_agg(pg_catalog.format('DROP FUNCTION %%s', p.oid::pg_catalog.regprocedure), '; '), 'SELECT')
 			FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pgbridge'::pg_catalog.regnamespace
 				AND p.proowner = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = '%[1]s'));

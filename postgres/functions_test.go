@@ -35,6 +35,7 @@ var definers = map[string]string{
 	"open_origin":       "calls functions of the server that are for superusers",
 	"user_code":         "reads expressions of tables by functions of this schema for the service role",
 	"replica_role":      "sets what before 15 only a superuser may set",
+	"begin_definition":  "notes for the role that makes objects that it is making one",
 }
 
 // open are the functions that others than the owner of the schema may execute here: the

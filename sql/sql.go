@@ -27,5 +27,5 @@ var Functions embed.FS
 var Order = []string{
 	"names", "values", "marks", "notes", "locks", "faults", "definitions", "calls",
 	"publication", "identities", "rows", "objects", "frames", "statements", "owners", "authors", "privileges",
-	"watch", "runners", "guards", "following", "views", "rights",
+	"watch", "runners", "building", "guards", "following", "views", "rights",
 }

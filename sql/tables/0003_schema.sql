@@ -30,9 +30,10 @@ CREATE TABLE pgbridge.published (
 --   counted   so many statements of this inner text (object: its frames) have run
 --   rewritten this table (object: its oid) is rewritten, for these reasons
 --   quiet     so many levels of statements run that are not marked
+--   definition  an object is being made (building.sql)
 CREATE UNLOGGED TABLE pgbridge.transaction_note (
     xid    xid8 NOT NULL, -- of the transaction; it is used only once
-    kind   text COLLATE "C" NOT NULL CHECK (kind IN ('string', 'counted', 'rewritten', 'quiet')),
+    kind   text COLLATE "C" NOT NULL CHECK (kind IN ('string', 'counted', 'rewritten', 'quiet', 'definition')),
     object text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
     PRIMARY KEY (xid, kind, object)
