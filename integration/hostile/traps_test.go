@@ -11,15 +11,15 @@ import (
 // IMMUTABLE, so it may stand anywhere, and the planner runs it, too. Both do nothing
 // if they are run by the attacker, or if hostile.armed is off. Run by another role
 // they say so in the server's log, which no rollback takes back, then try for
-// superuser and a program of the operating system. Run as the attacker in a session
-// of another role they try to become that role first.
+// superuser and a program of the operating system. Run in a session of another role
+// they try to become that role first.
 const traps = `
 CREATE FUNCTION {in}.deed() RETURNS pg_catalog.bool LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $deed$
 BEGIN
     IF pg_catalog.current_setting('hostile.armed', true) = 'off' THEN
         RETURN true;
     END IF;
-    IF current_user = '{me}' AND session_user <> '{me}' THEN
+    IF current_user <> session_user THEN
         BEGIN EXECUTE 'RESET ROLE'; EXCEPTION WHEN OTHERS THEN NULL; END;
         BEGIN EXECUTE pg_catalog.format('SET ROLE %I', session_user); EXCEPTION WHEN OTHERS THEN NULL; END;
         BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; EXCEPTION WHEN OTHERS THEN NULL; END;
