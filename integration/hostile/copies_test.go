@@ -99,8 +99,11 @@ func TestFollowerWithoutBypass(t *testing.T) {
 	plain := &bridgetest.Site{Env: []string{"PGBRIDGE_DATABASE_URL=" + target.URLAs("plain"), "PGBRIDGE_ARCHIVE=" + s.archive}}
 	plain.Env = append(plain.Env, "PGBRIDGE_ALLOW_SUPERUSER=false")
 	for _, args := range [][]string{
-		{"restore", "--dry-run", "--db-id", s.id}, {"restore", "--dry-run", "--db-id", s.id, "--role", "plain"}, {"restore", "--db-id", s.id, "--role", "plain"},
-		{"init", "--join", s.id, "--role", "plain"}, initArgs("--join", s.id),
+		{"restore", "--dry-run", "--db-id", s.id},
+		{"restore", "--dry-run", "--db-id", s.id, "--role", "plain"},
+		{"restore", "--db-id", s.id, "--role", "plain"},
+		{"init", "--join", s.id, "--role", "plain"},
+		initArgs("--join", s.id),
 	} {
 		fix := "BYPASSRLS"
 		if args[0] == "init" && cluster.Major() < 15 {
