@@ -70,12 +70,12 @@ func copyQueries(t Table) (queries []string) {
 
 // CopyRows writes the rows of t to w in COPY's text format, for a CopyReader over
 // t.Stored(), in no particular order, and returns how many. If w fails the
-// connection is closed.
+// connection is closed. It is ErrRenamed if a name is gone.
 func CopyRows(ctx context.Context, tx pgx.Tx, t Table, w io.Writer) (n int64, err error) {
 	for _, query := range copyQueries(t) {
 		tag, err := tx.Conn().PgConn().CopyTo(ctx, w, query)
 		if err != nil {
-			return 0, fmt.Errorf("copy rows of %s: %w", t.Name, err)
+			return 0, fmt.Errorf("copy rows of %s: %w", t.Name, orRenamed(err))
 		}
 		n += tag.RowsAffected()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Names of users in sessions of the bridge.
@@ -27,6 +28,15 @@ import (
 // ErrRenamed says that a name of a user no longer means what it meant when the catalogue
 // was read. To try again is safe.
 var ErrRenamed = errors.New("a table or sequence was renamed, or its schema was")
+
+// orRenamed adds ErrRenamed to the server's error that a name has no meaning any more.
+func orRenamed(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == "42P01" || refused.Code == "3F000") {
+		return fmt.Errorf("%w: %w", ErrRenamed, err)
+	}
+	return err
+}
 
 // restrictReading makes the server refuse to read views and foreign tables of users until
 // the transaction ends.
