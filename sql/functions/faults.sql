@@ -12,7 +12,7 @@ AS $$
         CROSS JOIN LATERAL (
             SELECT p.oid::regprocedure::text AS self, CASE WHEN l.lanname NOT IN ('c', 'internal') THEN
                 regexp_replace(regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc),
-                    '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') END AS body) AS b
+                    '/\*.*?\*/', ' ', 'g'), '--[^\n\r]*', ' ', 'g') END AS body) AS b
         CROSS JOIN LATERAL (
             SELECT string_agg(coalesce(quote_ident(g.rolname), 'PUBLIC'), ', ' ORDER BY g.rolname NULLS FIRST) AS roles
             FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a

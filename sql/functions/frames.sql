@@ -145,52 +145,85 @@ $$;
 
 -- Whether each string, name and comment that begins in a text also ends in it.
 CREATE OR REPLACE FUNCTION pgbridge.is_complete(statement text) RETURNS boolean
-LANGUAGE plpgsql
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgbridge.code_of(statement, coalesce(current_setting('pgbridge.caller_strings', true), 'on') = 'off')
+        IS NOT NULL
+$$;
+
+-- A text without what stands in quotes and comments, by the rules of the server's scan.l;
+-- NULL where a quote or comment is not closed. With escapes plain strings have backslashes
+-- (standard_conforming_strings = off).
+CREATE OR REPLACE FUNCTION pgbridge.code_of(statement text, escapes boolean) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- what stands between two parts of a string that goes on
+    gap    CONSTANT text := '(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*''';
     rest   text := statement;
+    code   text := '';
     before text;
     token  text;
     skip   integer;
     depth  integer;
-    plain  boolean := coalesce(current_setting('pgbridge.caller_strings', true), 'on') = 'on';
 BEGIN
     LOOP
         SELECT m[1], m[2] INTO before, token
             FROM regexp_match(rest, '^(.*?)(''|"|--|/\*|(?<![\w$])\$(?:[^\W\d]\w*)?\$)') AS m;
         IF token IS NULL THEN
-            RETURN true;
+            RETURN code || rest;
         END IF;
+        code := concat(code, before, ' ');
         rest := substr(rest, length(before) + length(token) + 1);
         IF token = '/*' THEN
             depth := 1;
             WHILE depth > 0 LOOP
                 token := substring(rest FROM '/\*|\*/');
                 IF token IS NULL THEN
-                    RETURN false;
+                    RETURN NULL;
                 END IF;
                 depth := depth + CASE token WHEN '/*' THEN 1 ELSE -1 END;
                 rest := substr(rest, strpos(rest, token) + 2);
             END LOOP;
             CONTINUE;
         ELSIF token = '--' THEN
-            skip := strpos(rest, E'\n');
-            IF skip = 0 THEN
-                RETURN true;
+            skip := length(substring(rest FROM '^[^\n\r]*[\n\r]'));
+            IF skip IS NULL THEN
+                RETURN code;
             END IF;
-        ELSIF token = '''' AND (NOT plain OR before ~ '(?<!\w)[eE]$') THEN
-            skip := length(substring(rest FROM '^(?:[^''\\]|\\.|'''')*''(?!'')'));
+        ELSIF token = '''' AND (before ~ '(?<![\w$])[eE]$' OR escapes AND before !~ '(?<![\w$])[bxBX]$') THEN
+            skip := length(substring(rest FROM
+                '^(?:[^''\\]|\\.|''''|''' || gap || ')*''(?!''|' || gap || ')'));
         ELSIF strpos(rest, token) > 0 THEN
             skip := strpos(rest, token) + length(token) - 1;
         ELSE
             skip := NULL;
         END IF;
         IF skip IS NULL THEN
-            RETURN false;
+            RETURN NULL;
         END IF;
         rest := substr(rest, skip + 1);
     END LOOP;
+END $$;
+
+-- Refuses a text of which it depends on standard_conforming_strings what is a statement in it
+-- and what a string. Of several statements one may have changed the setting, and the mark of
+-- the others does not say how the server has read the text.
+CREATE OR REPLACE FUNCTION pgbridge.refuse_two_readings(statement text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF strpos(statement, '\''') > 0 AND (statement ~ ';.*\S' OR current_setting('pgbridge.caller_strings') = 'off')
+        AND pgbridge.code_of(statement, false) IS DISTINCT FROM pgbridge.code_of(statement, true)
+    THEN
+        RAISE EXCEPTION USING MESSAGE = 'a backslash before a quote: where a statement ends in this text'
+                ' depends on standard_conforming_strings',
+            HINT = 'Send the statement alone, with standard_conforming_strings = on, or write the string as E''...''.',
+            ERRCODE = 'feature_not_supported';
+    END IF;
 END $$;
 
 -- Refuses a schema change inside an action: the effect of an action is rows, and the

@@ -149,7 +149,7 @@ BEGIN
         LIMIT 1;
     IF NOT FOUND AND tag = 'CREATE TABLE' AND pg_my_temp_schema() <> 0 AND statement ~* '\mlike\M' THEN
         SELECT 'the table' AS made, format('temporary table %s', r.relname) AS needs INTO lack
-            FROM regexp_matches(regexp_replace(statement, '/\*[^*]*\*+([^/*][^*]*\*+)*/|--[^\n]*', ' ', 'g'),
+            FROM regexp_matches(regexp_replace(statement, '/\*[^*]*\*+([^/*][^*]*\*+)*/|--[^\n\r]*', ' ', 'g'),
                     concat('\mlike\s+(', word, '(?:\s*\.\s*', word, ')?)'), 'gi') AS m
                 CROSS JOIN LATERAL parse_ident(m[1], false) AS n
                 JOIN pg_class r ON r.relnamespace = pg_my_temp_schema() AND r.relname = n[cardinality(n)]

@@ -57,6 +57,7 @@ BEGIN
         statement := current_query();
         number := pgbridge.statement_number();
     END IF;
+    PERFORM pgbridge.refuse_two_readings(statement);
     IF tg_event = 'ddl_command_end' THEN
         PERFORM pgbridge.count_statement(number, place, stack);
         IF tg_tag ~ ' (FUNCTION|PROCEDURE|ROUTINE)$' THEN
