@@ -105,10 +105,17 @@ var shared = map[string]bool{"DATABASE": true, "TABLESPACE": true, "ROLE": true,
 // grantTag is the tag of GRANT and REVOKE, but of those of roles.
 func grantTag(command string, all []token) string {
 	on := find(all, 1, "ON")
-	if on < 0 || shared[at(all, on+1)] {
+	if on < 0 || shared[at(all, on+1)] && isKind(all, on+1) {
 		return ""
 	}
 	return command
+}
+
+// isKind tells whether word i of GRANT or REVOKE is the kind of what follows, and not itself
+// the name of a table.
+func isKind(all []token, i int) bool {
+	next := at(all, i+1)
+	return next != "TO" && next != "FROM" && next != ","
 }
 
 // selectTag finds SELECT … INTO.

@@ -5,7 +5,8 @@ import "strings"
 // token is a piece of a statement.
 type token struct {
 	// text is a word in upper case, a quoted name with its quotes, or one other
-	// character. Strings and dollar quotes are "'".
+	// character. Strings and dollar quotes are "'". A word beside a dot is a name: it is as
+	// if it were quoted.
 	text     string
 	from, to int // in the statement
 }
@@ -50,7 +51,20 @@ func flat(statement string) []token {
 		}
 		all = append(all, token{text, from, s.at})
 	}
+	for i, t := range all {
+		if t.text == "." && (i == 0 || !isDigit(all[i-1].text[0])) {
+			nameOf(all, i-1)
+			nameOf(all, i+1)
+		}
+	}
 	return all
+}
+
+// nameOf makes token i, if it is a word, a name.
+func nameOf(all []token, i int) {
+	if i >= 0 && i < len(all) && isWordStart(all[i].text[0]) {
+		all[i].text = `"` + all[i].text + `"`
+	}
 }
 
 // token passes one token and returns its text as in token.

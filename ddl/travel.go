@@ -27,7 +27,7 @@ func Travels(statement string) string {
 	all := tokens(statement)
 	switch command {
 	case "GRANT", "REVOKE":
-		if at(all, find(all, 1, "ON")+1) == "LARGE" {
+		if on := find(all, 1, "ON"); at(all, on+1) == "LARGE" && at(all, on+2) == "OBJECT" {
 			return ""
 		}
 		return withoutGrantor(statement, all)
@@ -178,10 +178,17 @@ func withoutTablespace(statement string) string {
 	if end < 0 {
 		end = len(all)
 	}
-	if i := find(all[:end], 3, "TABLESPACE"); i >= 0 && i+1 < end && all[i-1].text != "." {
-		return leaveOut(statement, all[i:i+2])
+	for i := find(all[:end], 3, "TABLESPACE"); i >= 0 && i+1 < end; i = find(all[:end], i+1, "TABLESPACE") {
+		if !beforeRelation[all[i-1].text] {
+			return leaveOut(statement, all[i:i+2])
+		}
 	}
 	return statement
+}
+
+// beforeRelation are the words after which a word is the name of a relation.
+var beforeRelation = map[string]bool{
+	"ON": true, "ONLY": true, "OF": true, "TABLE": true, "VIEW": true, "INDEX": true, "EXISTS": true, "CONCURRENTLY": true,
 }
 
 // withoutIndexTablespaces leaves out USING INDEX TABLESPACE, wherever it is: the
