@@ -25,6 +25,8 @@ type runners struct {
 	// user is the role of the session; empty until read.
 	user      string
 	superuser bool
+	// apart: the role owns nothing but what has no author (rather than schema pgbridge).
+	apart bool
 	// replicaSQL is how the session sets session_replication_role to replica; empty until
 	// read.
 	replicaSQL string
@@ -45,11 +47,21 @@ func (r *runners) know(ctx context.Context) error {
 	if r.user != "" {
 		return nil
 	}
-	const query = "SELECT rolname::text, rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user"
-	if err := r.conn.QueryRow(ctx, query).Scan(&r.user, &r.superuser); err != nil {
+	const query = `SELECT r.rolname::text, r.rolsuper, r.oid <> n.nspowner
+		FROM pg_catalog.pg_roles r, pg_catalog.pg_namespace n WHERE r.rolname = session_user AND n.nspname = 'pgbridge'`
+	if err := r.conn.QueryRow(ctx, query).Scan(&r.user, &r.superuser, &r.apart); err != nil {
 		return fmt.Errorf("look up the role of the session: %w", err)
 	}
 	return nil
+}
+
+// refuseAuthor returns ErrRole for an author who has the name of the role of the session,
+// which owns here what superusers made at the source: nobody is to have its rights by name.
+func (r *runners) refuseAuthor(ctx context.Context, author string) error {
+	if err := r.know(ctx); err != nil || author != r.user || r.superuser || !r.apart {
+		return err
+	}
+	return fmt.Errorf("%w: role %s of the source has the name of the role as which this service works: run pgbridge init here with another --role", ErrRole, action.QuoteIdent(author))
 }
 
 // direct tells whether a statement that is to run as a role runs as the role of the

@@ -166,6 +166,15 @@ func TestRoleIsNotReady(t *testing.T) {
 	refused("SELECT pgbridge.admit_author('" + missing + "')")
 }
 
+// The role of the session is nobody's author: it owns what superusers made at the source.
+func TestAuthorWithTheNameOfTheService(t *testing.T) {
+	p := newParish(t, newGround(t), oneTable)
+	err := p.apply(t, p.record(does(p.by(p.service, "GRANT ALL ON work.loot TO PUBLIC"))))
+	if !errors.Is(err, ErrRole) || !strings.Contains(err.Error(), "another --role") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
 // Whatever a role does to its runner, nobody runs its code as another role.
 func TestRunnerIsAltered(t *testing.T) {
 	p := newParish(t, newGround(t), oneTable+`; CREATE FUNCTION equal(name, name) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM work.harm(); RETURN true; END';

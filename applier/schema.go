@@ -101,6 +101,9 @@ func (t *target) alter(ctx context.Context, statement, text string) error {
 		}
 		s.role, s.object = "", nil
 	}
+	if err := t.runners.refuseAuthor(ctx, s.role); err != nil {
+		return err
+	}
 	if s.object != nil && s.newOwner() {
 		return t.changeOwner(ctx, s)
 	}

@@ -125,3 +125,26 @@ func TestSetServiceRole(t *testing.T) {
 		t.Errorf("after an upgrade the role lacks %q, %v", missing, err)
 	}
 }
+
+// The service role of a writer cannot put changes of rights into the log that change nothing
+// here: at a peer its namesake may own what superusers made.
+func TestServiceRoleChangesNoRights(t *testing.T) {
+	db, admin, tape := watched(t, ScopeAll)
+	role := newRole(t, admin, "LOGIN")
+	mustExec(t, admin, "GRANT pg_read_all_data TO "+action.QuoteIdent(role)+"; CREATE SCHEMA app; CREATE TABLE app.victim (id int PRIMARY KEY)")
+	if err := SetServiceRole(t.Context(), admin, role); err != nil {
+		t.Fatal(err)
+	}
+	tape.read(t)
+	service := connect(t, db.URLAs(role))
+	for _, statement := range []string{
+		"GRANT ALL ON app.victim TO PUBLIC", "REVOKE SELECT ON app.victim FROM PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+	} {
+		if !refused(t, service, statement) {
+			t.Errorf("%s as the service role: not refused", statement)
+		}
+	}
+	if got := tape.changes(t); len(got) > 0 {
+		t.Errorf("published: %q", got)
+	}
+}

@@ -10,6 +10,22 @@ AS $$
     SELECT r.oid FROM pgbridge.installed AS i JOIN pg_roles AS r ON r.oid = i.service
 $$;
 
+-- Refuses changes of the schema and of rights by the service role, whose session reads what
+-- strangers wrote. It owns nothing, but a GRANT that gives nothing here would be in the log,
+-- and a peer's role of that name may own much.
+CREATE OR REPLACE FUNCTION pgbridge.refuse_service() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = pgbridge.service_role() AND NOT r.rolsuper
+            AND r.rolname = current_setting('pgbridge.caller_role')
+            AND r.oid <> (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'pgbridge')) THEN
+        RAISE EXCEPTION 'role % works for pgbridge: it changes no schema and no rights',
+            quote_ident(current_setting('pgbridge.caller_role')) USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END $$;
+
 -- What the service role may do in this schema. What it needs of the cluster and of
 -- the database is listed in postgres/grants.go.
 CREATE OR REPLACE FUNCTION pgbridge.service_rights() RETURNS TABLE (privileges text, object text)

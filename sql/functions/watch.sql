@@ -45,6 +45,9 @@ BEGIN
     ELSIF pgbridge.is_quiet(tg_event, tg_tag) THEN
         RETURN;
     END IF;
+    IF tg_tag IN ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES') THEN
+        PERFORM pgbridge.refuse_service();
+    END IF;
     IF tg_tag = 'ALTER DEFAULT PRIVILEGES' THEN
         IF tg_event = 'ddl_command_end' THEN -- sql_drop comes before, if it leaves none
             PERFORM pgbridge.mark_defaults(stack), pgbridge.end_rights();
