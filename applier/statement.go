@@ -17,7 +17,7 @@ import (
 // another is of a later pgbridge.
 var settings = []string{
 	"search_path", "TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings", "array_nulls", "transform_null_equals", "xmloption",
-	"bytea_output", "extra_float_digits", "default_table_access_method",
+	"bytea_output", "extra_float_digits", "default_table_access_method", "timezone_abbreviations",
 }
 
 // schemaStatement is a statement that changes the schema, and how it is executed.

@@ -26,6 +26,12 @@ func TestRewrittenRows(t *testing.T) {
 		{"time, and next", two + "ALTER TABLE a ADD z timestamptz DEFAULT now(); INSERT INTO a VALUES (3)", "ALTER TABLE a ADD zz int", ""},
 		{"keyword", two, "ALTER TABLE a ADD z date DEFAULT CURRENT_DATE", `w ["public.a",["x","y","z"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]]`},
 		{"domain", two + "CREATE DOMAIN d AS uuid DEFAULT gen_random_uuid(); ", "ALTER TABLE a ADD z d", `w ["public.a",["x","y","z"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]]`},
+		{"two defaults", two, "ALTER TABLE a ADD z float8 DEFAULT random(), ALTER z SET DEFAULT 0", `w ["public.a",["x","y","z"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]]`},
+		{"two defaults, of which one is computed once", two, "ALTER TABLE a ADD z timestamptz DEFAULT now(), ALTER z SET /* */ DEFAULT '2000-01-01'", `w ["public.a",["x","y","z"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]]`},
+		{
+			"a lie", two + "CREATE FUNCTION f() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT random()'; ", "ALTER TABLE a ADD z float8 DEFAULT f()",
+			`w ["public.a",["x","y","z"]] v [["1", "p", "` + any + `"],["2", null, "` + any + `"]]`,
+		},
 		{"constant", two, "ALTER TABLE a ADD z timestamptz DEFAULT '2020-01-01', ADD zz bigint NOT NULL DEFAULT 5 + 1", ""},
 		{"generated", two, "ALTER TABLE a ADD z text GENERATED ALWAYS AS (y || 'x') STORED", ""},
 		{"cast", two, "ALTER TABLE a ALTER x TYPE bigint, ALTER y TYPE varchar(5)", ""},

@@ -94,7 +94,8 @@ BEGIN
 END $$;
 
 -- Whether an expression, given as the catalogue keeps it, has the same value wherever and
--- whenever it is computed. False for every expression of which this is not known.
+-- whenever it is computed. False for every expression of which this is not known, and where
+-- it calls a function of a user, who may have declared it IMMUTABLE without reason.
 CREATE OR REPLACE FUNCTION pgbridge.is_steady(tree text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -106,7 +107,7 @@ AS $$
         AND NOT EXISTS (
             SELECT FROM regexp_matches(tree, ':(?:funcid|opfuncid) (\d+)', 'g') AS m
                 LEFT JOIN pg_proc p ON p.oid = m[1]::oid
-            WHERE p.provolatile IS DISTINCT FROM 'i')
+            WHERE p.provolatile IS DISTINCT FROM 'i' OR p.oid >= 16384 AND NOT pgbridge.trusted_function(p.oid))
 $$;
 
 -- Whether this transaction has added a column to the table whose values a peer would
@@ -121,6 +122,15 @@ AS $$
         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
             AND pgbridge.is_recent(coalesce(d.xmin, a.xmin))
             AND (a.attidentity <> '' OR NOT pgbridge.is_steady(coalesce(d.adbin::text, t.typdefaultbin::text))))
+$$;
+
+-- Whether a statement may add a column with one default and give it another: the catalogue has
+-- the second, and the rows that there were have the first.
+CREATE OR REPLACE FUNCTION pgbridge.has_two_defaults(statement text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT statement ~* '\madd\M' AND statement ~* '\mset(\s|/\*.*\*/|--[^\n\r]*[\n\r])+default\M'
 $$;
 
 -- Notes a table that a statement rewrites, for schema_changed.
@@ -151,7 +161,7 @@ AS $$
         SELECT i.inhrelid FROM altered JOIN pg_inherits i ON i.inhparent = altered.oid
     ), suspect AS (
         SELECT oid FROM rewritten WHERE reason & 1 <> 0 -- SET LOGGED
-            OR reason & 2 <> 0 AND pgbridge.has_unsteady_column(oid)
+            OR reason & 2 <> 0 AND (pgbridge.has_unsteady_column(oid) OR pgbridge.has_two_defaults(statement))
             -- Without USING, and with nothing but a cast to one of these types, the new value depends on the
             -- old one and on the settings only.
             OR reason & 4 <> 0 AND regexp_replace(statement, '\musing\s+("[^"]+"|[a-z_]\w*)\s*::\s*'
@@ -161,7 +171,7 @@ AS $$
         UNION
         SELECT a.oid FROM altered a
         WHERE EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.oid AND t.atthasmissing)
-            AND pgbridge.has_unsteady_column(a.oid)
+            AND (pgbridge.has_unsteady_column(a.oid) OR pgbridge.has_two_defaults(statement))
         UNION
         SELECT r FROM unnest(relations) AS r WHERE tag IN ('CREATE TABLE AS', 'SELECT INTO')
         UNION

@@ -132,7 +132,8 @@ AS $$
         (9, 'bytea_output', current_setting('bytea_output'), 'hex'),
         (10, 'extra_float_digits', CASE WHEN current_setting('extra_float_digits')::int > 0 THEN '3'
             ELSE current_setting('extra_float_digits') END, '3'),
-        (11, 'default_table_access_method', current_setting('default_table_access_method'), 'heap')
+        (11, 'default_table_access_method', current_setting('default_table_access_method'), 'heap'),
+        (12, 'timezone_abbreviations', current_setting('timezone_abbreviations'), 'Default')
     ) AS s(i, name, value, usual) WHERE value IS DISTINCT FROM usual
 $$;
 
