@@ -22,7 +22,7 @@ func TestAttacks(t *testing.T) {
 	}{
 		{"functions", slices.Concat(captures, planners)},
 		{"state", slices.Concat(settings, frames, identities, names)},
-		{"work", slices.Concat(locks, marks, peers)},
+		{"work", slices.Concat(locks, marks, texts, peers)},
 	} {
 		t.Run(aim.name, func(t *testing.T) {
 			t.Parallel()
