@@ -15,6 +15,7 @@ type serviceFacts struct {
 	missing  []Grant  // of the cluster and of the database
 	rights   []string // in schema pgbridge, as statements that give them
 	filtered []string // tables whose rows row level security hides from it
+	exposed  []string // roles with power over the cluster that pg_write_all_data reaches
 }
 
 // checkService looks whether the service role of a database that is set up has what
@@ -53,7 +54,12 @@ func loadServiceFacts(ctx context.Context, tx pgx.Tx, t target) (f serviceFacts,
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE ` + userSchema + ` AND c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role($1, c.relowner, 'USAGE'))
 		ORDER BY 1`
-	f.filtered, err = names(ctx, tx, filtered, role)
+	if f.filtered, err = names(ctx, tx, filtered, role); err != nil || t.Role == RoleWriter {
+		return f, err
+	}
+	// The view pg_group takes writes: it has the roles without LOGIN.
+	f.exposed, err = names(ctx, tx, `SELECT pg_catalog.quote_ident(rolname) FROM pg_catalog.pg_roles
+		WHERE (rolsuper OR rolcreaterole) AND NOT rolcanlogin ORDER BY 1`)
 	return f, err
 }
 
@@ -78,6 +84,12 @@ func assessService(t target, f serviceFacts) (found []Finding) {
 			g.Severity, g.Without = Fatal, "row level security hides rows of "+summary(f.filtered, 5)+" from it"
 		}
 		found = append(found, Finding{g.ID, g.Severity, "role " + f.role, "without a right " + g.Without, g.SQL})
+	}
+	for _, role := range f.exposed {
+		found = append(found, Finding{
+			"exposed-role", Warning, "role " + role, "who holds the session of role " + f.role + " can take its place: pg_write_all_data covers pg_catalog.pg_group, which has the roles without LOGIN",
+			"ALTER ROLE " + role + " LOGIN PASSWORD NULL",
+		})
 	}
 	if len(f.rights) > 0 {
 		found = append(found, Finding{

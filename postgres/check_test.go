@@ -341,3 +341,28 @@ func TestCheckDump(t *testing.T) {
 		t.Errorf("got %v, want the version that was found", found[0])
 	}
 }
+
+// pg_write_all_data, which a follower's service role has, reaches roles without LOGIN.
+func TestCheckNamesExposedRoles(t *testing.T) {
+	db, admin, service := follower(t)
+	d := Database{Role: RoleFollower, Stage: StageReady, Name: "app", ID: action.Digest{1}, Genesis: []byte("record")}
+	if err := SaveDatabase(t.Context(), admin, d); err != nil {
+		t.Fatal(err)
+	}
+	role := newRole(t, admin, "NOLOGIN SUPERUSER")
+	found := func() bool {
+		t.Helper()
+		all, err := Check(t.Context(), connect(t, db.URLAs(service)), Options{Role: RoleFollower})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(all, func(f Finding) bool { return f.ID == "exposed-role" && strings.Contains(f.Subject, role) })
+	}
+	if !found() {
+		t.Error("a superuser without LOGIN is not named")
+	}
+	mustExec(t, admin, "ALTER ROLE "+action.QuoteIdent(role)+" LOGIN PASSWORD NULL")
+	if found() {
+		t.Error("a superuser with LOGIN is named")
+	}
+}
