@@ -121,7 +121,7 @@ func readUncalled(ctx context.Context, tx pgx.Tx, all []Sequence) error {
 	}
 	rows, err := tx.Query(ctx, strings.Join(queries, " UNION ALL "))
 	if err != nil {
-		return fmt.Errorf("read sequences: %w", err)
+		return fmt.Errorf("read sequences: %w", noSequence(err))
 	}
 	var oid uint32
 	var last int64
@@ -134,9 +134,15 @@ func readUncalled(ctx context.Context, tx pgx.Tx, all []Sequence) error {
 		s.Last, s.Called = last, called
 		return nil
 	})
+	return wrapUnlessNil("read sequences", noSequence(err))
+}
+
+// noSequence adds ErrRenamed to the server's error that a view, which has no tableoid, has the
+// name of a sequence, or nothing has it.
+func noSequence(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && (refused.Code == "42703" || refused.Code == "42809") { // undefined_column, wrong_object_type
-		return fmt.Errorf("read sequences: %w: try again: %w", ErrRenamed, err) // a view has no tableoid
+		return fmt.Errorf("%w: try again: %w", ErrRenamed, err)
 	}
-	return wrapUnlessNil("read sequences", err)
+	return orRenamed(err)
 }
