@@ -10,7 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pgbridge/pgbridge/internal/bridgetest"
 	"github.com/pgbridge/pgbridge/internal/pgtest"
 )
 
@@ -150,7 +152,8 @@ func (s *regressionStream) requireUndisturbed(t *testing.T, file string) {
 func (s *regressionStream) applied(t *testing.T) {
 	t.Helper()
 	at := s.source.Value(t, `SELECT pg_logical_emit_message(true, 'test', 'mark')`)
-	eventually(t, "applied", func() error {
+	// Thousands of statements, each of which costs for every table that there is.
+	bridgetest.EventuallyIn(t, 6*time.Minute, "applied", func() error {
 		for _, p := range []*process{s.publishing, s.following} {
 			select {
 			case <-p.exited:

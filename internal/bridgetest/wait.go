@@ -13,7 +13,13 @@ import (
 // Eventually waits, for two minutes, until check has nothing to complain of.
 func Eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	EventuallyIn(t, 2*time.Minute, what, check)
+}
+
+// EventuallyIn is Eventually for work that may take longer.
+func EventuallyIn(t testing.TB, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := pgtest.Poll(ctx, check); err != nil {
 		t.Fatalf("%s: %v", what, err)
